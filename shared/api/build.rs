@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .include_source_info(true)
         .open_files(&files)?;
     // Encoded by protox itself: prost's own types would drop the custom options.
+    #[expect(clippy::disallowed_methods, reason = "how cargo tells a build script where to write")]
     let descriptor_set = PathBuf::from(std::env::var("OUT_DIR")?).join("descriptor_set.bin");
     std::fs::write(&descriptor_set, compiler.encode_file_descriptor_set())?;
     tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;

@@ -17,6 +17,8 @@ mod letters;
 mod professional;
 mod structure;
 
+use serde::{Deserialize, Serialize};
+
 pub use birth_date::{BirthDate, BirthDateKind};
 pub use dmp_id::DmpId;
 pub use ins::{Ins, InsOid};
@@ -27,9 +29,13 @@ pub use professional::{Adeli, ProfessionalId, ProfessionalKind, Rpps};
 pub use structure::{Finess, Siren, Siret, StructureId, StructureKind};
 
 /// How much is demanded of an identifier's check digits. Length and alphabet are demanded either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+///
+/// As a setting it is written `strict` or `lenient`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Check {
     /// A wrong key is an error: for whatever a person types or a system creates.
+    #[default]
     Strict,
     /// A wrong key is accepted and reported by `key_is_valid()`: for documents written elsewhere.
     Lenient,
