@@ -1,0 +1,58 @@
+//! How many calls a process takes at once: a fixed number in flight, a bounded queue, and a clear refusal past it.
+
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use crate::config::Limits;
+use crate::methods::{Access, Method};
+use crate::{Failure, Result};
+
+/// The right to be in flight, given back when dropped. `None` for what is always admitted.
+pub(crate) type Slot = Option<OwnedSemaphorePermit>;
+
+/// Admits calls. Watches have their own share: they stay for long and would otherwise push calls out.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    calls: Arc<Semaphore>,
+    queue: Semaphore,
+    watches: Arc<Semaphore>,
+    limits: Limits,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            calls: Arc::new(Semaphore::new(limits.calls)),
+            queue: Semaphore::new(limits.waiting),
+            watches: Arc::new(Semaphore::new(limits.watches)),
+            limits: limits.clone(),
+        }
+    }
+
+    /// Waits for a slot, first come, first served.
+    ///
+    /// # Errors
+    /// `OVERLOADED` when as many wait already as may; watches never wait.
+    pub(crate) async fn enter(&self, method: &Method) -> Result<Slot> {
+        if method.access == Access::Open {
+            return Ok(None);
+        }
+        if method.watch {
+            let slot = self.watches.clone().try_acquire_owned();
+            return slot.map(Some).map_err(|_| Failure::overloaded(self.limits.watches));
+        }
+        match self.calls.clone().try_acquire_owned() {
+            Ok(slot) => Ok(Some(slot)),
+            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => self.wait().await,
+        }
+    }
+
+    async fn wait(&self) -> Result<Slot> {
+        let _place = self
+            .queue
+            .try_acquire()
+            .map_err(|_| Failure::overloaded(self.limits.waiting))?;
+        let slot = self.calls.clone().acquire_owned().await;
+        slot.map(Some).map_err(|_| Failure::draining())
+    }
+}

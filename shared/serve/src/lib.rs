@@ -1,0 +1,40 @@
+//! How a process lives and dies, and what every request passes through.
+//!
+//! A service is a [`Service`]: a name, a schema, its routes. [`start`] turns it and its [`config::Settings`] into a
+//! [`Running`] process. Each request passes trace and metrics, deadline, limits and authentication before a handler
+//! finds its [`Call`]; each error leaves as a [`Failure`], the only way a status is made. Nothing here knows a service.
+
+mod actor;
+mod admission;
+mod auth;
+mod call;
+pub mod config;
+mod connections;
+mod deadline;
+mod failure;
+mod health;
+mod layers;
+mod methods;
+mod observe;
+mod peers;
+mod process;
+mod reflection;
+mod retention;
+pub mod telemetry;
+mod token;
+mod trace;
+mod violations;
+
+pub use actor::{Actor, InvalidActor};
+pub use auth::ON_BEHALF_OF;
+pub use call::Call;
+pub use failure::{DOMAIN, Failure, Result, reason_name, role_name};
+pub use peers::{InvalidPeer, Peer, Peers, bearer};
+pub use process::{Context, Running, Service, StartError, start, start_on, stop_requested};
+pub use token::{BearerToken, Claims, KeyError, OneOrMany, ServiceTokens, TokenIssuer};
+pub use trace::TraceContext;
+pub use violations::{Breach, Gather, VIOLATIONS_MAX, Violation, Violations};
+
+/// Largest message taken or given. It is tonic's own default for what it decodes, so generated servers and clients need
+/// not be told; whatever is larger goes in chunks, over a stream.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;

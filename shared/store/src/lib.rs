@@ -1,0 +1,31 @@
+//! How bytes survive.
+//!
+//! One text of SQL for two engines ([`Engine`]), one way to read ([`Db::read`]) and one way to write
+//! ([`Db::write`], [`once()`] for a request that must take effect once). What a write answers is durable: SQLite runs
+//! with `synchronous=FULL`, PostgreSQL with `synchronous_commit=on`, and neither opens with less.
+//!
+//! A write never runs on its caller's task: a caller that goes away, or a handler that is dropped, cancels nothing
+//! that has begun. Every queue has a limit; a full one is an error at once ([`Error::Busy`]).
+
+mod db;
+mod engine;
+mod error;
+pub mod feed;
+mod idempotency;
+mod migrate;
+pub mod page;
+pub mod random;
+mod rows;
+pub mod sealed;
+pub mod time;
+mod writer;
+
+pub use db::{Db, Options};
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use feed::{Feed, publish};
+pub use idempotency::{Answered, RequestKey, forget_requests_before, once};
+pub use migrate::{Migration, Migrations, own_migrations};
+pub use rows::shaped;
+pub use sqlx::{Postgres, Sqlite};
+pub use writer::Job;

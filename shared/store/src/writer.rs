@@ -1,0 +1,257 @@
+//! The one way in for writes, with two ways inside.
+//!
+//! SQLite: one task takes what waits, runs each job under a savepoint of its own, and commits once for all of them:
+//! one sync of the disk serves the whole batch. PostgreSQL: each job has a connection and a commit of its own, since
+//! its server groups commits itself. Either way a job runs in a task that no caller can cancel (tonic drops handlers,
+//! and a dropped `begin` leaves a connection inside a transaction nobody commits), and is answered after the commit.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sqlx::{Connection, Database, Pool};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::{Engine, Error, Options, Result};
+
+/// The work of one write: gets the connection inside its transaction. `Err` rolls this job back, and only it.
+pub trait Job<DB: Database, T, E>:
+    for<'c> FnOnce(&'c mut DB::Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static
+{
+}
+impl<DB: Database, T, E, F> Job<DB, T, E> for F where
+    F: for<'c> FnOnce(&'c mut DB::Connection) -> BoxFuture<'c, Result<T, E>> + Send + 'static
+{
+}
+
+/// How the transaction ended for a job whose work succeeded.
+enum Ending {
+    Committed,
+    Failed(fn() -> Error),
+}
+
+/// A job whose work is done; it answers once its transaction has ended.
+struct Worked {
+    /// Whether its changes are to be kept.
+    keep: bool,
+    answer: Box<dyn FnOnce(Ending) + Send>,
+}
+
+type Work<DB> = Box<dyn for<'c> FnOnce(&'c mut <DB as Database>::Connection) -> BoxFuture<'c, Worked> + Send>;
+
+struct Queued<DB: Database> {
+    work: Work<DB>,
+    /// Whether the caller has gone away: then the job is not begun.
+    abandoned: Box<dyn Fn() -> bool + Send>,
+    /// Answers with an error, when the job could not be begun.
+    refuse: Box<dyn FnOnce(Error) + Send>,
+}
+
+/// Handle to the writer; cheap to clone.
+pub(crate) struct Writer<DB: Database> {
+    way: Way<DB>,
+    limit: usize,
+}
+
+enum Way<DB: Database> {
+    Grouped(mpsc::Sender<Queued<DB>>),
+    Pooled { pool: Pool<DB>, places: Arc<Semaphore> },
+}
+
+impl<DB: Database> Clone for Writer<DB> {
+    fn clone(&self) -> Self {
+        let way = match &self.way {
+            Way::Grouped(queue) => Way::Grouped(queue.clone()),
+            Way::Pooled { pool, places } => Way::Pooled {
+                pool: pool.clone(),
+                places: places.clone(),
+            },
+        };
+        Self { way, limit: self.limit }
+    }
+}
+
+impl<DB: Engine> Writer<DB> {
+    pub(crate) fn start(pool: Pool<DB>, options: &Options) -> Self {
+        let limit = options.write_queue;
+        let way = if DB::GROUPED {
+            let (sender, receiver) = mpsc::channel(limit);
+            tokio::spawn(run_grouped(pool, receiver, options.write_batch));
+            Way::Grouped(sender)
+        } else {
+            Way::Pooled {
+                pool,
+                places: Arc::new(Semaphore::new(limit)),
+            }
+        };
+        Self { way, limit }
+    }
+
+    /// Runs `job` in a write transaction and answers after its durable commit.
+    pub(crate) async fn write<T, E>(&self, job: impl Job<DB, T, E>) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let queued = queued(job, sender);
+        match &self.way {
+            Way::Grouped(queue) => queue.try_send(queued).map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => Error::Busy { limit: self.limit },
+                mpsc::error::TrySendError::Closed(_) => Error::Unavailable(None),
+            })?,
+            Way::Pooled { pool, places } => {
+                let place = places
+                    .clone()
+                    .try_acquire_owned()
+                    .map_err(|_| Error::Busy { limit: self.limit })?;
+                let pool = pool.clone();
+                tokio::spawn(async move {
+                    run_alone(&pool, queued).await;
+                    drop(place);
+                });
+            }
+        }
+        // The writer answers every job; a lost answer means that its task died, commit or not.
+        receiver.await.unwrap_or_else(|_| Err(Error::CommitUnknown.into()))
+    }
+}
+
+/// Wraps a job so that the writer need not know its types.
+fn queued<DB: Engine, T, E>(job: impl Job<DB, T, E>, sender: oneshot::Sender<Result<T, E>>) -> Queued<DB>
+where
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    // Shared by the three closures; each takes the sender at most once.
+    let sender = Arc::new(std::sync::Mutex::new(Some(sender)));
+    let take = |sender: &std::sync::Mutex<Option<oneshot::Sender<Result<T, E>>>>| {
+        sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    };
+    let reply = move |sender: &std::sync::Mutex<Option<oneshot::Sender<Result<T, E>>>>, result: Result<T, E>| {
+        if let Some(sender) = take(sender) {
+            // The caller may have gone away meanwhile; what was done stays done.
+            let _ = sender.send(result);
+        }
+    };
+    let (for_check, for_refusal) = (sender.clone(), sender.clone());
+    let span = tracing::Span::current();
+    let work: Work<DB> = Box::new(move |connection| {
+        let worked = async move {
+            let result = AssertUnwindSafe(job(connection)).catch_unwind().await;
+            let result = result.unwrap_or_else(|_| Err(Error::Panicked.into()));
+            let keep = result.is_ok();
+            let answer = Box::new(move |ending: Ending| {
+                let result = match (ending, result) {
+                    (Ending::Failed(error), Ok(_)) => Err(error().into()),
+                    (_, result) => result,
+                };
+                reply(&sender, result);
+            });
+            Worked { keep, answer }
+        };
+        Box::pin(tracing::Instrument::instrument(worked, span))
+    });
+    Queued {
+        work,
+        abandoned: Box::new(move || {
+            let sender = for_check.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            sender.as_ref().is_none_or(oneshot::Sender::is_closed)
+        }),
+        refuse: Box::new(move |error| reply(&for_refusal, Err(error.into()))),
+    }
+}
+
+async fn run_alone<DB: Engine>(pool: &Pool<DB>, queued: Queued<DB>) {
+    if (queued.abandoned)() {
+        return;
+    }
+    let mut transaction = match pool.begin_with(DB::BEGIN_WRITE).await {
+        Ok(transaction) => transaction,
+        Err(error) => return (queued.refuse)(error.into()),
+    };
+    let worked = (queued.work)(&mut transaction).await;
+    let ending = if !worked.keep {
+        // A rollback that fails breaks the connection, which rolls back all the same.
+        let _ = transaction.rollback().await;
+        Ending::Committed
+    } else {
+        match transaction.commit().await {
+            Ok(()) => Ending::Committed,
+            Err(sqlx::Error::Database(cause)) if matches!(cause.code().as_deref(), Some("40001" | "40P01")) => {
+                Ending::Failed(|| Error::Conflict)
+            }
+            Err(_) => Ending::Failed(|| Error::CommitUnknown),
+        }
+    };
+    (worked.answer)(ending);
+}
+
+async fn run_grouped<DB: Engine>(pool: Pool<DB>, mut queue: mpsc::Receiver<Queued<DB>>, batch: usize) {
+    while let Some(first) = queue.recv().await {
+        let mut answers = Vec::new();
+        let ending = match pool.begin_with(DB::BEGIN_WRITE).await {
+            Ok(transaction) => run_batch(transaction, first, &mut queue, batch, &mut answers).await,
+            Err(error) => {
+                (first.refuse)(error.into());
+                continue;
+            }
+        };
+        for answer in answers {
+            answer(match &ending {
+                Ending::Committed => Ending::Committed,
+                Ending::Failed(error) => Ending::Failed(*error),
+            });
+        }
+    }
+}
+
+/// Runs `first` and whatever waits behind it under one commit.
+async fn run_batch<DB: Engine>(
+    mut transaction: sqlx::Transaction<'static, DB>,
+    first: Queued<DB>,
+    queue: &mut mpsc::Receiver<Queued<DB>>,
+    batch: usize,
+    answers: &mut Vec<Box<dyn FnOnce(Ending) + Send>>,
+) -> Ending {
+    let mut next = Some(first);
+    while let Some(queued) = next {
+        if !(queued.abandoned)() && !run_in_savepoint(&mut transaction, queued, answers).await {
+            let _ = transaction.rollback().await;
+            return Ending::Failed(|| Error::Unavailable(None));
+        }
+        next = if answers.len() < batch {
+            queue.try_recv().ok()
+        } else {
+            None
+        };
+    }
+    match transaction.commit().await {
+        Ok(()) => Ending::Committed,
+        Err(_) => Ending::Failed(|| Error::CommitUnknown),
+    }
+}
+
+/// Runs one job of a batch. False when the whole transaction is lost: SQLite ends it by itself when the disk is full
+/// or fails.
+async fn run_in_savepoint<DB: Engine>(
+    transaction: &mut sqlx::Transaction<'static, DB>,
+    queued: Queued<DB>,
+    answers: &mut Vec<Box<dyn FnOnce(Ending) + Send>>,
+) -> bool {
+    let mut savepoint = match Connection::begin(&mut **transaction).await {
+        Ok(savepoint) => savepoint,
+        Err(error) => {
+            (queued.refuse)(error.into());
+            return false;
+        }
+    };
+    let worked = (queued.work)(&mut savepoint).await;
+    let ended = if worked.keep {
+        savepoint.commit().await
+    } else {
+        savepoint.rollback().await
+    };
+    answers.push(worked.answer);
+    ended.is_ok()
+}

@@ -1,0 +1,151 @@
+//! A feed shows every committed event, once, and never skips a late commit.
+
+use crate::migrations;
+use std::collections::HashSet;
+use store::{Db, Error, Feed, feed, publish};
+use testkit::{Database, TestEngine};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+testkit::on_both_databases! {
+    every_committed_event_appears_once_under_concurrency,
+    a_late_commit_is_not_skipped,
+    a_refused_change_publishes_nothing,
+    events_of_another_key_are_left_out,
+    a_compacted_position_says_resync,
+    a_cursor_moves_with_its_effect,
+}
+
+async fn emit<DB: TestEngine>(db: &Db<DB>, database: &Database<DB>, key: &'static str, payload: u8) {
+    let now = database.clock.now();
+    db.write(move |connection| Box::pin(publish::<DB>(connection, "test", key, vec![payload], now)))
+        .await
+        .unwrap();
+}
+
+async fn started<DB: TestEngine>(database: &Database<DB>) -> (Db<DB>, Feed<DB>) {
+    let db = database.open(&migrations()).await;
+    let feed = Feed::start(db.clone(), CancellationToken::new()).await.unwrap();
+    (db, feed)
+}
+
+async fn every_committed_event_appears_once_under_concurrency<DB: TestEngine>(database: Database<DB>) {
+    let (db, feed) = started(&database).await;
+    let reader = tokio::spawn({
+        let feed = feed.clone();
+        async move {
+            let (mut seen, mut position) = (Vec::new(), 0);
+            while seen.len() < 200 {
+                assert!(feed.wait_past(position).await);
+                for event in feed.read("test", None, position, 16).await.unwrap() {
+                    assert!(event.position > position);
+                    position = event.position;
+                    seen.push(event.payload);
+                }
+            }
+            seen
+        }
+    });
+    futures::future::join_all((0..200).map(|number| emit(&db, &database, "k", number))).await;
+    feed.nudge();
+    let seen = reader.await.unwrap();
+    assert_eq!(seen.len(), seen.iter().collect::<HashSet<_>>().len());
+}
+
+async fn a_late_commit_is_not_skipped<DB: TestEngine>(database: Database<DB>) {
+    if DB::GROUPED {
+        return; // One writer: nothing commits late.
+    }
+    let (db, feed) = started(&database).await;
+    let (inserted, has_inserted) = oneshot::channel();
+    let (commit, may_commit) = oneshot::channel::<()>();
+    let now = database.clock.now();
+    let late = tokio::spawn({
+        let db = db.clone();
+        async move {
+            db.write(move |connection| {
+                Box::pin(async move {
+                    publish::<DB>(connection, "test", "k", vec![1], now).await?;
+                    inserted.send(()).unwrap();
+                    may_commit.await.unwrap();
+                    Ok::<_, Error>(())
+                })
+            })
+            .await
+        }
+    });
+    has_inserted.await.unwrap();
+    emit(&db, &database, "k", 2).await;
+    feed.nudge();
+    assert!(feed.wait_past(0).await);
+    let first = feed.read("test", None, 0, 10).await.unwrap();
+    commit.send(()).unwrap();
+    late.await.unwrap().unwrap();
+    feed.nudge();
+    assert!(feed.wait_past(first[0].position).await);
+    let then = feed.read("test", None, first[0].position, 10).await.unwrap();
+    assert_eq!(
+        (first[0].payload.as_slice(), then[0].payload.as_slice()),
+        ([2].as_slice(), [1].as_slice())
+    );
+}
+
+async fn a_refused_change_publishes_nothing<DB: TestEngine>(database: Database<DB>) {
+    let (db, feed) = started(&database).await;
+    let now = database.clock.now();
+    let refused = db
+        .write(move |connection| {
+            Box::pin(async move {
+                publish::<DB>(connection, "test", "k", vec![1], now).await?;
+                Err::<(), _>(Error::PageToken)
+            })
+        })
+        .await;
+    assert!(refused.is_err());
+    emit(&db, &database, "k", 2).await;
+    feed.nudge();
+    assert!(feed.wait_past(0).await);
+    assert_eq!(feed.read("test", None, 0, 10).await.unwrap().len(), 1);
+}
+
+async fn events_of_another_key_are_left_out<DB: TestEngine>(database: Database<DB>) {
+    let (db, feed) = started(&database).await;
+    emit(&db, &database, "a", 1).await;
+    emit(&db, &database, "b", 2).await;
+    feed.nudge();
+    assert!(feed.wait_past(1).await);
+    let events = feed.read("test", Some("b"), 0, 10).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.payload[0]).collect::<Vec<_>>(), [2]);
+}
+
+async fn a_compacted_position_says_resync<DB: TestEngine>(database: Database<DB>) {
+    let (db, feed) = started(&database).await;
+    emit(&db, &database, "k", 1).await;
+    emit(&db, &database, "k", 2).await;
+    feed.nudge();
+    assert!(feed.wait_past(1).await);
+    feed.compact(1).await.unwrap();
+    assert!(matches!(
+        feed.read("test", None, 0, 10).await,
+        Err(Error::FeedCompacted)
+    ));
+    assert_eq!(feed.read("test", None, 1, 10).await.unwrap().len(), 1);
+}
+
+async fn a_cursor_moves_with_its_effect<DB: TestEngine>(database: Database<DB>) {
+    let (db, _) = started(&database).await;
+    let refused = db
+        .write(|connection| {
+            Box::pin(async move {
+                feed::advance::<DB>(connection, "reader", 9).await?;
+                Err::<(), _>(Error::PageToken)
+            })
+        })
+        .await;
+    assert!(refused.is_err());
+    db.write(|connection| Box::pin(feed::advance::<DB>(connection, "reader", 3)))
+        .await
+        .unwrap();
+    let mut connection = db.read().await.unwrap();
+    assert_eq!(feed::cursor::<DB>(&mut connection, "reader").await.unwrap(), 3);
+}
