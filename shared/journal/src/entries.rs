@@ -1,0 +1,343 @@
+//! Every SQL statement about entries, written and staged.
+
+use std::collections::HashMap;
+
+use sqlx::{QueryBuilder, Row};
+use store::time::{self, Timestamp};
+use store::{Engine, Error, Result, shaped};
+use uuid::Uuid;
+
+use crate::entry::{Content, Entry, Link, Recorded};
+use crate::hash::Hash;
+
+/// A number of the log as a column holds it. None is ever beyond [`crate::tree::MAX_SIZE`].
+pub(crate) fn from_u64(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn to_u64(column: i64) -> Result<u64> {
+    u64::try_from(column).map_err(|_| Error::Corrupt("a number of the journal"))
+}
+
+pub(crate) fn hash(column: Vec<u8>) -> Result<Hash> {
+    Hash::from_slice(&column).ok_or(Error::Corrupt("a hash of the journal"))
+}
+
+fn recorded<DB: Engine>(row: &DB::Row) -> Result<Recorded> {
+    Ok(Recorded {
+        entry_id: row.try_get("entry_id")?,
+        subject: row.try_get("subject")?,
+        sequence: to_u64(row.try_get("sequence")?)?,
+        previous: hash(row.try_get("previous")?)?,
+        recorded_at: time::from_micros(row.try_get("recorded_at")?)?,
+        leaf_index: to_u64(row.try_get("leaf_index")?)?,
+        leaf_hash: hash(row.try_get("leaf_hash")?)?,
+        content: content::<DB>(row)?,
+    })
+}
+
+fn content<DB: Engine>(row: &DB::Row) -> Result<Content> {
+    let salt: Option<Vec<u8>> = row.try_get("salt")?;
+    let payload: Option<Vec<u8>> = row.try_get("payload")?;
+    let commitment: Option<Vec<u8>> = row.try_get("content")?;
+    match (salt, payload, commitment) {
+        (Some(salt), Some(payload), None) => {
+            let salt = salt.try_into().map_err(|_| Error::Corrupt("journal_entries.salt"))?;
+            Ok(Content::Present { salt, payload })
+        }
+        (None, None, Some(commitment)) => Ok(Content::Erased {
+            commitment: hash(commitment)?,
+        }),
+        _ => Err(Error::Corrupt("journal_entries.content")),
+    }
+}
+
+/// Writes entries which have their place.
+pub(crate) async fn insert<DB: Engine>(connection: &mut DB::Connection, log: i64, entries: &[Recorded]) -> Result<()> {
+    for rows in shaped(entries) {
+        let mut insert = QueryBuilder::<DB>::new(
+            "INSERT INTO journal_entries (log_id, leaf_index, entry_id, subject, sequence, previous, recorded_at,
+             salt, payload, content, leaf_hash) ",
+        );
+        insert.push_values(rows, |mut row, entry| {
+            let (salt, payload, content) = match &entry.content {
+                Content::Present { salt, payload } => (Some(salt.to_vec()), Some(payload.clone()), None),
+                Content::Erased { commitment } => (None, None, Some(commitment.to_vec())),
+            };
+            row.push_bind(log)
+                .push_bind(from_u64(entry.leaf_index))
+                .push_bind(entry.entry_id);
+            row.push_bind(entry.subject.clone()).push_bind(from_u64(entry.sequence));
+            row.push_bind(entry.previous.to_vec())
+                .push_bind(time::to_micros(entry.recorded_at));
+            row.push_bind(salt)
+                .push_bind(payload)
+                .push_bind(content)
+                .push_bind(entry.leaf_hash.to_vec());
+        });
+        insert.build().execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// The entries which have these ids.
+pub(crate) async fn by_ids<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Recorded>> {
+    let mut found = HashMap::new();
+    for rows in shaped(ids) {
+        let mut select = QueryBuilder::<DB>::new("SELECT e.* FROM (");
+        select.push_values(rows, |mut row, id| {
+            row.push_bind(*id);
+        });
+        select
+            .push(") AS v JOIN journal_entries e ON e.entry_id = v.column1 AND e.log_id = ")
+            .push_bind(log);
+        for row in select.build().fetch_all(&mut *connection).await? {
+            let entry = recorded::<DB>(&row)?;
+            found.insert(entry.entry_id, entry);
+        }
+    }
+    Ok(found)
+}
+
+/// Where the chains of these subjects end. A subject without entries is left out.
+pub(crate) async fn heads<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    subjects: &[String],
+) -> Result<HashMap<String, Link>> {
+    let mut found = HashMap::new();
+    for rows in shaped(subjects) {
+        let mut select = QueryBuilder::<DB>::new(
+            "SELECT e.subject AS subject, e.sequence AS sequence, e.leaf_hash AS leaf_hash FROM (",
+        );
+        select.push_values(rows, |mut row, subject| {
+            row.push_bind(subject.clone());
+        });
+        select
+            .push(") AS v JOIN journal_entries e ON e.subject = v.column1 AND e.log_id = ")
+            .push_bind(log);
+        select.push(
+            " AND e.sequence = (SELECT MAX(m.sequence) FROM journal_entries m
+                WHERE m.subject = v.column1 AND m.log_id = ",
+        );
+        select.push_bind(log).push(")");
+        for row in select.build().fetch_all(&mut *connection).await? {
+            let link = Link {
+                sequence: to_u64(row.try_get("sequence")?)?,
+                leaf_hash: hash(row.try_get("leaf_hash")?)?,
+            };
+            found.insert(row.try_get("subject")?, link);
+        }
+    }
+    Ok(found)
+}
+
+/// Entries of one subject after a place in its chain, oldest first, of those in the tree of `size` leaves.
+pub(crate) async fn after<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    subject: &str,
+    after: u64,
+    size: u64,
+    limit: i64,
+) -> Result<Vec<Recorded>> {
+    let rows = sqlx::query(
+        "SELECT * FROM journal_entries WHERE subject = $1 AND log_id = $2 AND sequence > $3 AND leaf_index < $4
+         ORDER BY sequence LIMIT $5",
+    )
+    .bind(subject)
+    .bind(log)
+    .bind(from_u64(after))
+    .bind(from_u64(size))
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(recorded::<DB>).collect()
+}
+
+/// Entries of one subject before a place in its chain, newest first.
+pub(crate) async fn before<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    subject: &str,
+    before: u64,
+    limit: i64,
+) -> Result<Vec<Recorded>> {
+    let rows = sqlx::query(
+        "SELECT * FROM journal_entries WHERE subject = $1 AND log_id = $2 AND sequence < $3
+         ORDER BY sequence DESC LIMIT $4",
+    )
+    .bind(subject)
+    .bind(log)
+    .bind(from_u64(before))
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(recorded::<DB>).collect()
+}
+
+/// Entries from a leaf on, in the order of the log.
+pub(crate) async fn from_leaf<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    leaf_index: u64,
+    limit: i64,
+) -> Result<Vec<Recorded>> {
+    let rows = sqlx::query(
+        "SELECT * FROM journal_entries WHERE log_id = $1 AND leaf_index >= $2 ORDER BY leaf_index LIMIT $3",
+    )
+    .bind(log)
+    .bind(from_u64(leaf_index))
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(recorded::<DB>).collect()
+}
+
+/// The number after the last leaf.
+pub(crate) async fn extent<DB: Engine>(connection: &mut DB::Connection, log: i64) -> Result<u64> {
+    let row = sqlx::query("SELECT COALESCE(MAX(leaf_index), -1) + 1 AS size FROM journal_entries WHERE log_id = $1")
+        .bind(log)
+        .fetch_one(connection)
+        .await?;
+    to_u64(row.try_get("size")?)
+}
+
+/// The first leaf from `from` up to `to` whose entry does not follow an earlier leaf, which it names, in its subject's chain.
+pub(crate) async fn broken_chain<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    from: u64,
+    to: u64,
+) -> Result<Option<u64>> {
+    let row = sqlx::query(
+        "SELECT e.leaf_index AS leaf_index FROM journal_entries e
+         LEFT JOIN journal_entries p ON p.subject = e.subject AND p.log_id = e.log_id AND p.sequence = e.sequence - 1
+         WHERE e.log_id = $1 AND e.leaf_index >= $2 AND e.leaf_index < $3
+           AND CASE WHEN e.sequence = 1 THEN e.previous <> $4
+               ELSE p.leaf_hash IS NULL OR p.leaf_hash <> e.previous OR p.leaf_index >= e.leaf_index END
+         ORDER BY e.leaf_index LIMIT 1",
+    )
+    .bind(log)
+    .bind(from_u64(from))
+    .bind(from_u64(to))
+    .bind(Hash::ZERO.to_vec())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| to_u64(row.try_get("leaf_index")?)).transpose()
+}
+
+/// Puts the commitment in the place of content, for at most `limit` entries of one subject. Answers how many.
+pub(crate) async fn erase<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    subject: &str,
+    limit: i64,
+) -> Result<usize> {
+    let rows = sqlx::query(
+        "SELECT * FROM journal_entries WHERE subject = $1 AND log_id = $2 AND salt IS NOT NULL
+         ORDER BY sequence LIMIT $3",
+    )
+    .bind(subject)
+    .bind(log)
+    .bind(limit)
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in &rows {
+        let entry = recorded::<DB>(row)?;
+        sqlx::query(
+            "UPDATE journal_entries SET salt = NULL, payload = NULL, content = $3 WHERE log_id = $1 AND leaf_index = $2",
+        )
+        .bind(log)
+        .bind(from_u64(entry.leaf_index))
+        .bind(entry.content.commitment().to_vec())
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(rows.len())
+}
+
+/// Puts an entry on its way. False when one of this id is on its way already.
+pub(crate) async fn stage<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    entry: &Entry,
+    now: Timestamp,
+) -> Result<bool> {
+    let staged = sqlx::query(
+        "INSERT INTO journal_staged (log_id, entry_id, subject, payload, staged_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT DO NOTHING RETURNING entry_id",
+    )
+    .bind(log)
+    .bind(entry.entry_id)
+    .bind(entry.subject.as_str())
+    .bind(entry.payload.as_slice())
+    .bind(time::to_micros(now))
+    .fetch_optional(connection)
+    .await?;
+    Ok(staged.is_some())
+}
+
+fn entry<DB: Engine>(row: &DB::Row) -> Result<Entry> {
+    Ok(Entry {
+        entry_id: row.try_get("entry_id")?,
+        subject: row.try_get("subject")?,
+        payload: row.try_get("payload")?,
+    })
+}
+
+/// Staged entries of these ids.
+pub(crate) async fn staged_by_ids<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Entry>> {
+    let mut found = HashMap::new();
+    for rows in shaped(ids) {
+        let mut select = QueryBuilder::<DB>::new("SELECT s.* FROM (");
+        select.push_values(rows, |mut row, id| {
+            row.push_bind(*id);
+        });
+        select
+            .push(") AS v JOIN journal_staged s ON s.entry_id = v.column1 AND s.log_id = ")
+            .push_bind(log);
+        for row in select.build().fetch_all(&mut *connection).await? {
+            let staged = entry::<DB>(&row)?;
+            found.insert(staged.entry_id, staged);
+        }
+    }
+    Ok(found)
+}
+
+/// The entries which were staged first.
+pub(crate) async fn oldest_staged<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    limit: i64,
+) -> Result<Vec<Entry>> {
+    let rows = sqlx::query("SELECT * FROM journal_staged WHERE log_id = $1 ORDER BY staged_at, entry_id LIMIT $2")
+        .bind(log)
+        .bind(limit)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(entry::<DB>).collect()
+}
+
+/// Takes entries off their way: they are in the log.
+pub(crate) async fn unstage<DB: Engine>(connection: &mut DB::Connection, log: i64, ids: &[Uuid]) -> Result<()> {
+    for rows in shaped(ids) {
+        let mut delete = QueryBuilder::<DB>::new("DELETE FROM journal_staged WHERE log_id = ");
+        delete.push_bind(log).push(" AND entry_id IN (");
+        let mut list = delete.separated(", ");
+        for id in rows {
+            list.push_bind(*id);
+        }
+        list.push_unseparated(")");
+        delete.build().execute(&mut *connection).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! Every SQL statement about logs, the hashes of their trees, and their checkpoints.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sqlx::{QueryBuilder, Row};
+use store::{Engine, Error, Result, shaped};
+
+use crate::entries::{from_u64, hash, to_u64};
+use crate::hash::Hash;
+use crate::tree::{Node, fold};
+
+/// A log as its row says.
+pub(crate) struct LogRow {
+    pub(crate) id: i64,
+    pub(crate) verifier_key: String,
+}
+
+/// The log named `origin`.
+pub(crate) async fn find_log<DB: Engine>(connection: &mut DB::Connection, origin: &str) -> Result<Option<LogRow>> {
+    let row = sqlx::query("SELECT log_id, verifier_key FROM journal_logs WHERE origin = $1")
+        .bind(origin)
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(LogRow {
+        id: row.try_get("log_id")?,
+        verifier_key: row.try_get("verifier_key")?,
+    }))
+}
+
+/// Begins the log named `origin`, without entries. False when somebody else has begun it meanwhile.
+pub(crate) async fn insert_log<DB: Engine>(
+    connection: &mut DB::Connection,
+    origin: &str,
+    verifier_key: &str,
+) -> Result<bool> {
+    let inserted = sqlx::query(
+        "INSERT INTO journal_logs (log_id, origin, verifier_key, tree_size)
+         SELECT COALESCE(MAX(log_id), 0) + 1, $1, $2, 0 FROM journal_logs WHERE true
+         ON CONFLICT DO NOTHING RETURNING log_id",
+    )
+    .bind(origin)
+    .bind(verifier_key)
+    .fetch_optional(connection)
+    .await?;
+    Ok(inserted.is_some())
+}
+
+/// Takes hold of the log until the end of the transaction: whoever else would append waits here. Answers its size.
+pub(crate) async fn lock_log<DB: Engine>(connection: &mut DB::Connection, log: i64) -> Result<u64> {
+    let row =
+        sqlx::query("UPDATE journal_logs SET tree_size = tree_size WHERE log_id = $1 RETURNING tree_size AS tree_size")
+            .bind(log)
+            .fetch_one(connection)
+            .await?;
+    to_u64(row.try_get("tree_size")?)
+}
+
+pub(crate) async fn set_size<DB: Engine>(connection: &mut DB::Connection, log: i64, size: u64) -> Result<()> {
+    sqlx::query("UPDATE journal_logs SET tree_size = $2 WHERE log_id = $1")
+        .bind(log)
+        .bind(from_u64(size))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn insert_checkpoint<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    size: u64,
+    note: &str,
+) -> Result<()> {
+    sqlx::query("INSERT INTO journal_checkpoints (log_id, tree_size, note) VALUES ($1, $2, $3)")
+        .bind(log)
+        .bind(from_u64(size))
+        .bind(note)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The largest checkpoint with its size.
+pub(crate) async fn last_checkpoint<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+) -> Result<Option<(u64, String)>> {
+    let row = sqlx::query(
+        "SELECT tree_size, note FROM journal_checkpoints WHERE log_id = $1 ORDER BY tree_size DESC LIMIT 1",
+    )
+    .bind(log)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok((to_u64(row.try_get("tree_size")?)?, row.try_get("note")?)))
+        .transpose()
+}
+
+/// The smallest checkpoint of at least `size` leaves, with its size.
+pub(crate) async fn checkpoint_from<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    size: u64,
+) -> Result<Option<(u64, String)>> {
+    let row = sqlx::query(
+        "SELECT tree_size, note FROM journal_checkpoints
+         WHERE log_id = $1 AND tree_size >= $2 ORDER BY tree_size LIMIT 1",
+    )
+    .bind(log)
+    .bind(from_u64(size))
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok((to_u64(row.try_get("tree_size")?)?, row.try_get("note")?)))
+        .transpose()
+}
+
+/// Keeps the hashes of completed subtrees. Leaves are kept by their entries.
+pub(crate) async fn insert_nodes<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    nodes: &[(Node, Hash)],
+) -> Result<()> {
+    let above: Vec<_> = nodes.iter().filter(|(node, _)| node.level > 0).collect();
+    for rows in shaped(&above) {
+        let mut insert = QueryBuilder::<DB>::new("INSERT INTO journal_nodes (log_id, level, position, hash) ");
+        insert.push_values(rows, |mut row, (node, hash)| {
+            row.push_bind(log).push_bind(i64::from(node.level));
+            row.push_bind(from_u64(node.position)).push_bind(hash.to_vec());
+        });
+        insert.build().execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// The hashes of complete subtrees. Missing ones are left out.
+pub(crate) async fn hashes<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    nodes: &BTreeSet<Node>,
+) -> Result<HashMap<Node, Hash>> {
+    let (leaves, above): (Vec<Node>, Vec<Node>) = nodes.iter().partition(|node| node.level == 0);
+    let mut found = HashMap::with_capacity(nodes.len());
+    for rows in shaped(&leaves) {
+        let mut select = QueryBuilder::<DB>::new("SELECT e.leaf_index AS position, e.leaf_hash AS hash FROM (");
+        select.push_values(rows, |mut row, node| {
+            row.push_bind(from_u64(node.position));
+        });
+        select
+            .push(") AS v JOIN journal_entries e ON e.leaf_index = v.column1 AND e.log_id = ")
+            .push_bind(log);
+        for row in select.build().fetch_all(&mut *connection).await? {
+            let node = Node {
+                level: 0,
+                position: to_u64(row.try_get("position")?)?,
+            };
+            found.insert(node, hash(row.try_get("hash")?)?);
+        }
+    }
+    for rows in shaped(&above) {
+        let mut select =
+            QueryBuilder::<DB>::new("SELECT n.level AS level, n.position AS position, n.hash AS hash FROM (");
+        select.push_values(rows, |mut row, node| {
+            row.push_bind(i64::from(node.level)).push_bind(from_u64(node.position));
+        });
+        select.push(") AS v JOIN journal_nodes n ON n.level = v.column1 AND n.position = v.column2 AND n.log_id = ");
+        select.push_bind(log);
+        for row in select.build().fetch_all(&mut *connection).await? {
+            let level = row.try_get::<i64, _>("level")?;
+            let level = u32::try_from(level).map_err(|_| Error::Corrupt("journal_nodes.level"))?;
+            let node = Node {
+                level,
+                position: to_u64(row.try_get("position")?)?,
+            };
+            found.insert(node, hash(row.try_get("hash")?)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The hashes of `count` subtrees of one level from `position` on, from left to right, as many as are complete.
+pub(crate) async fn row_of_hashes<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    from: Node,
+    count: u64,
+) -> Result<Vec<Hash>> {
+    let end = from_u64(from.position.saturating_add(count));
+    let query = if from.level == 0 {
+        sqlx::query(
+            "SELECT leaf_hash AS hash FROM journal_entries
+             WHERE log_id = $1 AND leaf_index >= $2 AND leaf_index < $3 ORDER BY leaf_index",
+        )
+        .bind(log)
+    } else {
+        sqlx::query(
+            "SELECT hash FROM journal_nodes
+             WHERE log_id = $1 AND position >= $2 AND position < $3 AND level = $4 ORDER BY position",
+        )
+        .bind(log)
+    };
+    let query = query.bind(from_u64(from.position)).bind(end);
+    let query = if from.level == 0 {
+        query
+    } else {
+        query.bind(i64::from(from.level))
+    };
+    let rows = query.fetch_all(connection).await?;
+    rows.iter().map(|row| hash(row.try_get("hash")?)).collect()
+}
+
+/// The hash that each element folds to, all read together. A missing subtree is a corrupt tree.
+pub(crate) async fn elements<DB: Engine>(
+    connection: &mut DB::Connection,
+    log: i64,
+    elements: &[Vec<Node>],
+) -> Result<Vec<Hash>> {
+    let wanted = elements.iter().flatten().copied().collect();
+    let known = hashes::<DB>(connection, log, &wanted).await?;
+    elements.iter().map(|element| element_hash(element, &known)).collect()
+}
+
+/// The hash of one element, from the hashes of its subtrees.
+pub(crate) fn element_hash(element: &[Node], known: &HashMap<Node, Hash>) -> Result<Hash> {
+    let hashes: Option<Vec<Hash>> = element.iter().map(|node| known.get(node).copied()).collect();
+    hashes
+        .and_then(|hashes| fold(&hashes))
+        .ok_or(Error::Corrupt("journal_nodes"))
+}

@@ -1,0 +1,379 @@
+//! The one task which writes a log.
+//!
+//! It takes what waits, gives every entry its place, stores entries, hashes and the new signed checkpoint in one transaction,
+//! and answers after the commit. The row of the log is held while it does so: a second process on the same database waits,
+//! sees that the tree has grown, and reads it again. When the outcome of a commit is unknown the tree is read again too, and
+//! the same entries are tried once more under their ids: those which are in the log get the receipt they have.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::random::Random;
+use store::time::{Clock, Timestamp};
+use store::{Db, Engine};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use uuid::Uuid;
+
+use crate::batch::{Batch, Salted};
+use crate::entries;
+use crate::entry::{Entry, Recorded};
+use crate::error::{Error, Result};
+use crate::log::Limits;
+use crate::nodes;
+use crate::note::LogKey;
+use crate::reader;
+use crate::receipt::Receipt;
+use crate::state;
+use crate::tree::Frontier;
+
+/// How often a batch is tried before its callers are told that the log does not answer.
+const ATTEMPTS: usize = 3;
+
+/// What a caller wants to be in the log.
+pub(crate) enum Ask {
+    /// This entry.
+    Append(Entry),
+    /// The entry staged under this id.
+    Settle(Uuid),
+}
+
+impl Ask {
+    fn entry_id(&self) -> Uuid {
+        match self {
+            Ask::Append(entry) => entry.entry_id,
+            Ask::Settle(entry_id) => *entry_id,
+        }
+    }
+}
+
+pub(crate) enum Job {
+    Ask(Ask, oneshot::Sender<Result<Receipt>>),
+    /// Take staged entries down, at most a batch; answers how many there were.
+    Sweep(oneshot::Sender<Result<usize>>),
+    /// Take nothing more, finish what waits, then answer.
+    Close(oneshot::Sender<()>),
+}
+
+/// What one batch has to do.
+#[derive(Default)]
+struct Waiting {
+    asks: Vec<Ask>,
+    replies: Vec<oneshot::Sender<Result<Receipt>>>,
+    sweep: bool,
+    sweepers: Vec<oneshot::Sender<Result<usize>>>,
+}
+
+pub(crate) struct Writer<DB: Engine> {
+    pub(crate) db: Db<DB>,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) key: Arc<LogKey>,
+    pub(crate) log: i64,
+    pub(crate) limits: Limits,
+    /// The tree as stored; `None` when that is not known for certain, and must be read.
+    pub(crate) tree: Option<Frontier>,
+}
+
+impl<DB: Engine> Writer<DB> {
+    /// Serves the queue until it is closed and empty.
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let every = self.limits.sweep_every.max(Duration::from_millis(1));
+        let mut ticks = interval_at(Instant::now() + every, every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut closers = Vec::new();
+        loop {
+            let mut waiting = Waiting::default();
+            tokio::select! {
+                job = queue.recv() => match job {
+                    Some(job) => waiting.take(job, &mut closers),
+                    None => break,
+                },
+                _ = ticks.tick() => waiting.sweep = self.has_staged().await,
+            }
+            while waiting.asks.len() < self.limits.batch {
+                let Ok(job) = queue.try_recv() else { break };
+                waiting.take(job, &mut closers);
+            }
+            if !closers.is_empty() {
+                queue.close();
+            }
+            if waiting.sweep || !waiting.asks.is_empty() {
+                self.serve(waiting).await;
+            }
+        }
+        for closer in closers {
+            let _ = closer.send(());
+        }
+    }
+
+    async fn serve(&mut self, waiting: Waiting) {
+        let Waiting {
+            asks,
+            replies,
+            sweep,
+            sweepers,
+        } = waiting;
+        let outcome = self.write(asks.into(), sweep).await;
+        if let Err(error) = &outcome {
+            tracing::error!(%error, waiting = replies.len(), "the journal could not write");
+        }
+        let (answers, swept) = match outcome {
+            Ok(done) => (done.answers, Ok(done.swept)),
+            Err(error) => (replies.iter().map(|_| Err(refusal(&error))).collect(), Err(error)),
+        };
+        // A caller that went away gets no answer; its entry stays in the log.
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            let _ = reply.send(answer);
+        }
+        for sweeper in sweepers {
+            let _ = sweeper.send(swept.as_ref().map_err(refusal).copied());
+        }
+    }
+
+    /// Puts everything asked for into the log, and with `sweep` what is staged besides.
+    pub(crate) async fn write(&mut self, asks: Arc<[Ask]>, sweep: bool) -> Result<Done> {
+        let mut left = ATTEMPTS;
+        loop {
+            left -= 1;
+            let error = match self.attempt(asks.clone(), sweep).await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let again = matches!(
+                error,
+                Error::Store(store::Error::Conflict | store::Error::CommitUnknown)
+            );
+            if left == 0 || !again {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn attempt(&mut self, asks: Arc<[Ask]>, sweep: bool) -> Result<Done> {
+        let attempt = Attempt {
+            log: self.log,
+            key: self.key.clone(),
+            random: self.random.clone(),
+            now: self.clock.now(),
+            sweep: if sweep {
+                i64::try_from(self.limits.batch).unwrap_or(i64::MAX)
+            } else {
+                0
+            },
+            // Until this has succeeded the stored tree is not known for certain.
+            tree: self.tree.take(),
+            asks,
+        };
+        let done = self
+            .db
+            .write(move |connection| Box::pin(attempt.run::<DB>(connection)))
+            .await?;
+        self.tree = Some(done.tree.clone());
+        Ok(done)
+    }
+
+    /// Whether something is staged, so that an idle log costs no commit. When that cannot be read, the sweep will say so.
+    async fn has_staged(&self) -> bool {
+        let staged = async {
+            let mut connection = self.db.read().await?;
+            entries::oldest_staged::<DB>(&mut connection, self.log, 1).await
+        };
+        staged.await.map_or(true, |staged| !staged.is_empty())
+    }
+}
+
+impl Waiting {
+    fn take(&mut self, job: Job, closers: &mut Vec<oneshot::Sender<()>>) {
+        match job {
+            Job::Ask(ask, reply) => {
+                self.asks.push(ask);
+                self.replies.push(reply);
+            }
+            Job::Sweep(sweeper) => {
+                self.sweep = true;
+                self.sweepers.push(sweeper);
+            }
+            Job::Close(closer) => closers.push(closer),
+        }
+    }
+}
+
+/// What the callers of a failed batch are told.
+fn refusal(error: &Error) -> Error {
+    match error {
+        Error::Store(store::Error::Busy { limit }) => Error::Full { limit: *limit },
+        _ => Error::Unavailable,
+    }
+}
+
+/// What a batch came to.
+pub(crate) struct Done {
+    /// The tree with the batch.
+    tree: Frontier,
+    /// One for each ask, in their order.
+    answers: Vec<Result<Receipt>>,
+    /// How many staged entries nobody asked for were found.
+    pub(crate) swept: usize,
+}
+
+/// One try to write a batch, inside its transaction.
+struct Attempt {
+    log: i64,
+    key: Arc<LogKey>,
+    random: Random,
+    now: Timestamp,
+    /// How many staged entries to take down unasked.
+    sweep: i64,
+    /// The tree as this writer knows it.
+    tree: Option<Frontier>,
+    asks: Arc<[Ask]>,
+}
+
+impl Attempt {
+    async fn run<DB: Engine>(self, connection: &mut DB::Connection) -> Result<Done> {
+        let tree = self.tree::<DB>(connection).await?;
+        let swept = match self.sweep {
+            0 => Vec::new(),
+            limit => entries::oldest_staged::<DB>(connection, self.log, limit).await?,
+        };
+        let ids = unique(
+            self.asks
+                .iter()
+                .map(Ask::entry_id)
+                .chain(swept.iter().map(|entry| entry.entry_id)),
+        );
+        let staged = entries::staged_by_ids::<DB>(connection, self.log, &ids).await?;
+        let known = entries::by_ids::<DB>(connection, self.log, &ids).await?;
+        let unstaged: Vec<Uuid> = staged.keys().copied().collect();
+        let choice = choose(&self.asks, &swept, staged, &known);
+
+        let (tree, mut receipts) = self.append::<DB>(connection, tree, choice.fresh).await?;
+        entries::unstage::<DB>(connection, self.log, &unstaged).await?;
+        let origin = self.key.verifier().name();
+        for entry in known.values() {
+            let receipt = reader::stored_receipt::<DB>(connection, self.log, origin, entry).await?;
+            receipts.insert(entry.entry_id, receipt);
+        }
+        let asked = self.asks.iter().map(Ask::entry_id).zip(choice.refused);
+        let answers = asked.map(|(id, refused)| answer(id, refused, &receipts)).collect();
+        Ok(Done {
+            tree,
+            answers,
+            swept: swept.len(),
+        })
+    }
+
+    /// Takes hold of the log, and answers its tree: the known one, or as it is stored when another process has gone on.
+    async fn tree<DB: Engine>(&self, connection: &mut DB::Connection) -> Result<Frontier> {
+        let size = nodes::lock_log::<DB>(connection, self.log).await?;
+        match &self.tree {
+            Some(tree) if tree.size() == size => Ok(tree.clone()),
+            _ => state::load::<DB>(connection, self.log, self.key.verifier()).await,
+        }
+    }
+
+    /// Stores the fresh entries with their checkpoint, and answers the tree and their receipts.
+    async fn append<DB: Engine>(
+        &self,
+        connection: &mut DB::Connection,
+        before: Frontier,
+        fresh: Vec<Entry>,
+    ) -> Result<(Frontier, HashMap<Uuid, Receipt>)> {
+        if fresh.is_empty() {
+            return Ok((before, HashMap::new()));
+        }
+        let subjects = unique(fresh.iter().map(|entry| entry.subject.clone()));
+        let heads = entries::heads::<DB>(connection, self.log, &subjects).await?;
+        let salted = fresh
+            .into_iter()
+            .map(|entry| Salted {
+                entry,
+                salt: self.random.bytes(),
+            })
+            .collect();
+        let batch = Batch::assemble(&before, heads, salted, self.now, &self.key);
+        let batch = batch.map_err(|_| store::Error::Corrupt("the journal's origin"))?;
+        entries::insert::<DB>(connection, self.log, &batch.entries).await?;
+        nodes::insert_nodes::<DB>(connection, self.log, &batch.nodes).await?;
+        nodes::insert_checkpoint::<DB>(connection, self.log, batch.tree.size(), &batch.note).await?;
+        nodes::set_size::<DB>(connection, self.log, batch.tree.size()).await?;
+        let receipts = batch.receipts(&before, self.key.verifier().name())?;
+        Ok((batch.tree, receipts))
+    }
+}
+
+/// Which entries a batch must write, and which asks it cannot grant.
+#[derive(Default)]
+struct Choice {
+    fresh: Vec<Entry>,
+    /// Where in `fresh` the entry of an id is.
+    places: HashMap<Uuid, usize>,
+    /// One for each ask.
+    refused: Vec<Option<Error>>,
+}
+
+/// Decides what is to be written. What was staged first comes first; an id is never written twice.
+fn choose(asks: &[Ask], swept: &[Entry], mut staged: HashMap<Uuid, Entry>, known: &HashMap<Uuid, Recorded>) -> Choice {
+    staged.retain(|id, _| !known.contains_key(id));
+    let mut choice = Choice::default();
+    for id in swept
+        .iter()
+        .map(|entry| entry.entry_id)
+        .chain(asks.iter().map(Ask::entry_id))
+    {
+        if let Some(entry) = staged.remove(&id) {
+            choice.take(entry);
+        }
+    }
+    for ask in asks {
+        let refused = choice.refusal(ask, known);
+        choice.refused.push(refused);
+    }
+    choice
+}
+
+impl Choice {
+    fn take(&mut self, entry: Entry) {
+        self.places.insert(entry.entry_id, self.fresh.len());
+        self.fresh.push(entry);
+    }
+
+    /// Takes an entry nobody has seen; says why an ask cannot be granted.
+    fn refusal(&mut self, ask: &Ask, known: &HashMap<Uuid, Recorded>) -> Option<Error> {
+        let id = ask.entry_id();
+        let taken = self.places.get(&id).and_then(|place| self.fresh.get(*place));
+        match (ask, known.get(&id), taken) {
+            (Ask::Settle(_), None, None) => Some(Error::NotStaged),
+            (Ask::Settle(_), _, _) => None,
+            (Ask::Append(entry), Some(recorded), _) => (!is_same(recorded, entry)).then_some(Error::EntryIdReused),
+            (Ask::Append(entry), None, Some(taken)) => (taken != entry).then_some(Error::EntryIdReused),
+            (Ask::Append(entry), None, None) => {
+                self.take(entry.clone());
+                None
+            }
+        }
+    }
+}
+
+/// Whether an entry in the log is the one asked for. Of an erased one nothing but the subject is left to compare.
+fn is_same(recorded: &Recorded, entry: &Entry) -> bool {
+    recorded.subject == entry.subject
+        && recorded
+            .content
+            .payload()
+            .is_none_or(|payload| payload == entry.payload)
+}
+
+fn answer(id: Uuid, refused: Option<Error>, receipts: &HashMap<Uuid, Receipt>) -> Result<Receipt> {
+    match refused {
+        Some(error) => Err(error),
+        None => receipts.get(&id).cloned().ok_or(Error::Unavailable),
+    }
+}
+
+fn unique<T: Clone + Eq + std::hash::Hash>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = HashSet::new();
+    values.filter(|value| seen.insert(value.clone())).collect()
+}
