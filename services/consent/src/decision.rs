@@ -1,0 +1,321 @@
+//! A decision: who may do what with a dossier, and by which rule. Pure and total: the same case gives the same decision,
+//! at any time and on any machine, so that asking again is replaying.
+
+use api::common::v1::{AccessMode, AuthenticationLevel, Role};
+use api::consent::v1::{AuthorizationState, Obligation, Operation};
+use api::identity::DmpId;
+use serve::Actor;
+use store::time::Timestamp;
+
+use crate::circle::Circles;
+use crate::fact::Fact;
+use crate::matrix::{Matrices, Matrix, Reach};
+use crate::rules::{DEFAULT, EVERY_OPERATION, RULES, Rule, Scope, Sees, Types};
+use crate::standing::Standing;
+use crate::type_set::TypeSet;
+
+/// What a decision stands on besides the case: data with versions.
+#[derive(Debug, Clone)]
+pub struct Book {
+    /// The habilitation matrix, all versions.
+    pub matrices: Matrices,
+    /// Who belongs to which circle.
+    pub circles: Circles,
+}
+
+/// A dossier's live facts, as of one revision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// The revision; 0 when nothing was ever recorded.
+    pub revision: i64,
+    /// Those that can concern the actor.
+    pub live: Vec<Fact>,
+}
+
+/// Whom a change of the list of professionals is about, as seen from the actor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concern {
+    /// Not said: whether any such change is open.
+    Anything,
+    /// The actor's own authorisation; or the end of any entry of its own.
+    OwnEntry,
+    /// The actor's own designation as treating physician.
+    OwnDesignation,
+    /// Somebody else.
+    SomebodyElse,
+}
+
+/// Everything that a decision depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// The actor's role.
+    pub role: Role,
+    /// How surely the actor is known.
+    pub authentication_level: AuthenticationLevel,
+    /// How the actor stands with the dossier.
+    pub standing: Standing,
+    /// What is to be done.
+    pub operation: Operation,
+    /// In which mode.
+    pub mode: AccessMode,
+    /// About whom, for changes of the list of professionals.
+    pub concern: Concern,
+    /// For which moment.
+    pub moment: Timestamp,
+    /// On which revision of the facts.
+    pub revision: i64,
+    /// The matrix in force.
+    pub matrix: &'a Matrix,
+    reach: Reach,
+}
+
+impl<'a> Case<'a> {
+    /// The case of `actor`, who wants to do `operation` with the dossier at `moment`, in the normal mode.
+    pub fn new(
+        actor: &Actor,
+        dmp_id: &DmpId,
+        facts: &Facts,
+        operation: Operation,
+        moment: Timestamp,
+        book: &'a Book,
+    ) -> Self {
+        let matrix = book.matrices.at(moment);
+        Self {
+            role: actor.role,
+            authentication_level: actor.authentication_level,
+            standing: Standing::of(actor, dmp_id, &facts.live, moment, &book.circles),
+            operation,
+            mode: AccessMode::Normal,
+            concern: Concern::Anything,
+            moment,
+            revision: facts.revision,
+            matrix,
+            reach: matrix.reach(actor.role, actor.profession.as_deref()),
+        }
+    }
+
+    /// The same case in another mode; a mode that is not said is the normal one.
+    #[must_use]
+    pub fn in_mode(self, mode: AccessMode) -> Self {
+        let mode = if mode == AccessMode::Unspecified {
+            AccessMode::Normal
+        } else {
+            mode
+        };
+        Self { mode, ..self }
+    }
+
+    /// The same case for another operation.
+    #[must_use]
+    pub fn doing(self, operation: Operation) -> Self {
+        Self { operation, ..self }
+    }
+
+    /// The same case, about somebody.
+    #[must_use]
+    pub fn about(self, concern: Concern) -> Self {
+        Self { concern, ..self }
+    }
+
+    /// What the matrix gives for the operation: whoever feeds needs the right to submit, all else the right to read.
+    pub fn types_by_matrix(&self) -> TypeSet {
+        if self.operation == Operation::SubmitDocuments {
+            self.reach.submit
+        } else {
+            self.reach.read
+        }
+    }
+
+    fn types(&self, scope: &Scope) -> TypeSet {
+        match scope.types {
+            Types::Every => TypeSet::every(),
+            Types::ByMatrix => self.types_by_matrix(),
+        }
+    }
+}
+
+/// A rule that decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Basis {
+    /// Its stable name.
+    pub rule: &'static str,
+    /// The article it applies.
+    pub article: &'static str,
+    /// The rule in words.
+    pub summary: &'static str,
+}
+
+/// What one operation is granted for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permission {
+    /// The operation.
+    pub operation: Operation,
+    /// On which types of documents.
+    pub types: TypeSet,
+}
+
+/// What the actor may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Operation by operation, in the order of the contract.
+    pub permissions: Vec<Permission>,
+    /// Which hidden documents are shown, when documents may be read.
+    pub sees: Sees,
+    /// What the access asked for obliges to.
+    pub obligations: Vec<Obligation>,
+    /// The nearest end of what the decision rests on.
+    pub valid_until: Option<Timestamp>,
+}
+
+/// What another mode would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alternative {
+    /// The mode.
+    pub mode: AccessMode,
+    /// To what it would oblige; or why it would not open.
+    pub outcome: Result<Vec<Obligation>, Basis>,
+}
+
+/// Allowed or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Allowed.
+    Granted(Grant),
+    /// Refused; for a professional, with what the other modes would do.
+    Refused(Vec<Alternative>),
+}
+
+/// A decision, with all that is needed to make it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Allowed or not.
+    pub outcome: Outcome,
+    /// The rules that permit; or the one that forbids, or the default.
+    pub bases: Vec<Basis>,
+    /// The revision of the facts.
+    pub revision: i64,
+    /// The version of the matrix.
+    pub matrix_version: String,
+    /// The moment.
+    pub decided_at: Timestamp,
+    /// The mode.
+    pub mode: AccessMode,
+    /// How a professional stands with the dossier; unspecified for others.
+    pub authorization_state: AuthorizationState,
+    /// Whether the actor is a treating physician of the holder.
+    pub treating_physician: bool,
+    /// Whether a live consent to the dossier's creation stands.
+    pub creation_consented: bool,
+}
+
+/// The permits that open the case; or the forbid that shuts it, or the default.
+///
+/// # Errors
+/// What refuses.
+pub fn verdict(case: &Case) -> Result<Vec<&'static Rule>, Basis> {
+    let (mut permits, mut forbid) = (Vec::new(), None);
+    for rule in RULES.iter().filter(|rule| rule.applies(case)) {
+        match rule.scope() {
+            Some(_) => permits.push(rule),
+            None => forbid = forbid.or(Some(rule)),
+        }
+    }
+    match forbid {
+        Some(rule) => Err(rule.basis()),
+        None if permits.is_empty() => Err(DEFAULT),
+        None => Ok(permits),
+    }
+}
+
+/// Decides the case.
+pub fn decide(case: &Case) -> Decision {
+    let (outcome, bases) = match verdict(case) {
+        Ok(permits) => (
+            Outcome::Granted(grant(case, &permits)),
+            permits.iter().map(|rule| rule.basis()).collect(),
+        ),
+        Err(basis) => (Outcome::Refused(alternatives(case)), vec![basis]),
+    };
+    let professional = case.role == Role::Professional;
+    let unsaid = AuthorizationState::Unspecified;
+    Decision {
+        outcome,
+        bases,
+        revision: case.revision,
+        matrix_version: case.matrix.version.clone(),
+        decided_at: case.moment,
+        mode: case.mode,
+        authorization_state: if professional {
+            case.standing.authorization_state()
+        } else {
+            unsaid
+        },
+        treating_physician: case.standing.treating,
+        creation_consented: case.standing.creation_consented,
+    }
+}
+
+fn grant(case: &Case, permits: &[&Rule]) -> Grant {
+    let ends = scopes(permits)
+        .filter_map(|scope| (scope.until)(case))
+        .chain(case.matrix.valid_until);
+    Grant {
+        permissions: EVERY_OPERATION
+            .iter()
+            .filter_map(|operation| permission(&case.doing(*operation)))
+            .collect(),
+        sees: seen(&case.doing(Operation::ReadDocuments)),
+        obligations: obligations(permits),
+        valid_until: ends.min(),
+    }
+}
+
+fn permission(case: &Case) -> Option<Permission> {
+    let permits = verdict(case).ok()?;
+    let types = scopes(&permits)
+        .map(|scope| case.types(scope))
+        .fold(TypeSet::NONE, |all, types| all | types);
+    Some(Permission {
+        operation: case.operation,
+        types,
+    })
+}
+
+/// What is seen is what any of the rules shows by which documents may be read; nothing where none may.
+fn seen(reading: &Case) -> Sees {
+    let permits = verdict(reading).unwrap_or_default();
+    scopes(&permits).fold(Sees::default(), |seen, scope| Sees {
+        masked: seen.masked || scope.sees.masked,
+        hidden_from_holder: seen.hidden_from_holder || scope.sees.hidden_from_holder,
+        hidden_from_representatives: seen.hidden_from_representatives || scope.sees.hidden_from_representatives,
+    })
+}
+
+fn obligations(permits: &[&Rule]) -> Vec<Obligation> {
+    let mut obligations: Vec<Obligation> = scopes(permits).flat_map(|scope| scope.obligations).copied().collect();
+    obligations.sort_unstable();
+    obligations.dedup();
+    obligations
+}
+
+fn scopes<'a>(permits: &'a [&Rule]) -> impl Iterator<Item = &'a Scope> {
+    permits.iter().filter_map(|rule| rule.scope())
+}
+
+/// What the modes that were not asked would do: the same case, decided in each. Only professionals have modes.
+fn alternatives(case: &Case) -> Vec<Alternative> {
+    if case.role != Role::Professional {
+        return Vec::new();
+    }
+    let modes = [AccessMode::Normal, AccessMode::BreakGlass, AccessMode::Centre15];
+    let others = modes.into_iter().filter(|mode| *mode != case.mode);
+    others
+        .map(|mode| Alternative {
+            mode,
+            outcome: verdict(&case.in_mode(mode)).map(|permits| obligations(&permits)),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,313 @@
+//! A fact: what the person or the law says about who may come in, from one revision of the dossier until another.
+//!
+//! A fact is never changed. It holds while it is live (nobody ended it) and its own term, when it has one, is not over.
+
+use api::consent::v1::{Capacity, ConsentMode, OppositionKind, Purpose};
+use api::identity::{DmpId, ProfessionalId, StructureId};
+use serve::{Actor, role_name};
+use std::fmt;
+use store::time::Timestamp;
+use uuid::Uuid;
+
+use api::common::v1::Role;
+
+/// What a fact says, and about whom or what.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// An express consent (L1111-14).
+    Consent(Consent),
+    /// An opposition to one of the two exceptional modes (L1111-17 I).
+    Opposition(OppositionKind),
+    /// Somebody speaks for the person.
+    Representation(Representation),
+    /// A professional, or everybody acting in a structure, may consult (L1111-19).
+    Authorization(Grantee),
+    /// A professional may not come in (L1111-19).
+    Block(ProfessionalId),
+    /// A professional is the person's treating physician (R1111-38).
+    TreatingPhysician(ProfessionalId),
+}
+
+/// An express consent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Consent {
+    /// What for.
+    pub purpose: Purpose,
+    /// In which capacity somebody gave it.
+    pub capacity: Capacity,
+    /// The representation on which a representative's consent rests.
+    pub representation: Option<Uuid>,
+    /// How it was expressed.
+    pub mode: ConsentMode,
+    /// What proves it.
+    pub evidence: Evidence,
+}
+
+/// What proves a consent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// What it is.
+    pub kind: String,
+    /// Its digest; none for an oral consent that its collector attests.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// Somebody speaks for the person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Representation {
+    /// Who.
+    pub representative: Representative,
+    /// As a parent or a guardian.
+    pub capacity: Capacity,
+}
+
+/// A representative as its tokens name it: `issuer|subject`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Representative(String);
+
+/// Between issuer and subject. An issuer is a URL, which cannot hold it, so the first one separates.
+const SEPARATOR: char = '|';
+
+impl Representative {
+    /// Reads `issuer|subject`; `None` when either is missing.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (issuer, subject) = text.split_once(SEPARATOR)?;
+        (!issuer.is_empty() && !subject.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    /// What the actor would be as a representative; `None` for an issuer that could be taken for another.
+    pub fn of(actor: &Actor) -> Option<Self> {
+        let unmistakable = actor.role == Role::Representative && !actor.issuer.contains(SEPARATOR);
+        unmistakable.then(|| Self(format!("{}{SEPARATOR}{}", actor.issuer, actor.subject)))
+    }
+
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Representative {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Representative(…)")
+    }
+}
+
+/// Whom an authorisation lets in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grantee {
+    /// One professional.
+    Professional(ProfessionalId),
+    /// Everybody acting in a structure.
+    Structure(StructureId),
+}
+
+impl Grantee {
+    /// Ps_idNat or Struct_idNat.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Professional(id) => id.as_str(),
+            Self::Structure(id) => id.as_str(),
+        }
+    }
+}
+
+/// The kinds of facts, as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Consent,
+    Opposition,
+    Representation,
+    ProfessionalAuthorization,
+    StructureAuthorization,
+    Block,
+    TreatingPhysician,
+}
+
+impl Kind {
+    const ALL: [Self; 7] = [
+        Self::Consent,
+        Self::Opposition,
+        Self::Representation,
+        Self::ProfessionalAuthorization,
+        Self::StructureAuthorization,
+        Self::Block,
+        Self::TreatingPhysician,
+    ];
+
+    /// As stored: never renamed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Consent => "consent",
+            Self::Opposition => "opposition",
+            Self::Representation => "representation",
+            Self::ProfessionalAuthorization => "authorization",
+            Self::StructureAuthorization => "structure-authorization",
+            Self::Block => "block",
+            Self::TreatingPhysician => "treating-physician",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl What {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Consent(_) => Kind::Consent,
+            Self::Opposition(_) => Kind::Opposition,
+            Self::Representation(_) => Kind::Representation,
+            Self::Authorization(Grantee::Professional(_)) => Kind::ProfessionalAuthorization,
+            Self::Authorization(Grantee::Structure(_)) => Kind::StructureAuthorization,
+            Self::Block(_) => Kind::Block,
+            Self::TreatingPhysician(_) => Kind::TreatingPhysician,
+        }
+    }
+
+    /// What the fact is about: by it, facts are found, and of each kind at most one live fact has it.
+    pub(crate) fn subject(&self) -> &str {
+        match self {
+            Self::Consent(consent) => consent.purpose.as_str_name(),
+            Self::Opposition(kind) => kind.as_str_name(),
+            Self::Representation(representation) => representation.representative.as_str(),
+            Self::Authorization(grantee) => grantee.as_str(),
+            Self::Block(professional) | Self::TreatingPhysician(professional) => professional.as_str(),
+        }
+    }
+}
+
+/// Who recorded or ended a fact: `holder`, `representative`, or `role:identifier` of whoever collected it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Recorder(String);
+
+impl Recorder {
+    /// The actor as a recorder.
+    pub fn of(actor: &Actor) -> Self {
+        let role = role_name(actor.role).to_lowercase();
+        let identifier = match actor.role {
+            Role::Holder | Role::Representative => return Self(role),
+            Role::Professional => actor.professional.as_ref().map(ProfessionalId::as_str),
+            Role::EstablishmentSystem => actor.structure.as_ref().map(StructureId::as_str),
+            _ => None,
+        };
+        Self(format!("{role}:{}", identifier.unwrap_or(&actor.subject)))
+    }
+
+    /// As read from where it was stored.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// As stored and shown.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The collector, when there was one: whoever speaks for the person needs none.
+    pub fn collector(&self) -> Option<&str> {
+        self.0.contains(':').then_some(self.as_str())
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (role, _identifier) = self.0.split_once(':').unwrap_or((&self.0, ""));
+        write!(formatter, "Recorder({role}, …)")
+    }
+}
+
+/// When and under which revision a fact was ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct End {
+    /// When.
+    pub at: Timestamp,
+    /// The revision that ended it: from it on, the fact is no longer live.
+    pub revision: i64,
+}
+
+/// A fact of one dossier.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fact {
+    /// Its identifier.
+    pub id: Uuid,
+    /// The dossier.
+    pub dmp_id: DmpId,
+    /// What it says.
+    pub what: What,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// Who recorded it.
+    pub recorded_by: Recorder,
+    /// The revision that brought it.
+    pub revision: i64,
+    /// Until when it holds (exclusive), when it has a term.
+    pub valid_until: Option<Timestamp>,
+    /// Its end, when somebody ended it.
+    pub end: Option<End>,
+}
+
+impl Fact {
+    /// Whether it says anything at this moment: live, and within its term.
+    pub fn holds(&self, moment: Timestamp) -> bool {
+        self.end.is_none() && self.valid_until.is_none_or(|end| moment < end)
+    }
+
+    /// The last revision that touched it: the one that brought it, or that ended it.
+    pub fn last_revision(&self) -> i64 {
+        self.end.as_ref().map_or(self.revision, |end| end.revision)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+    use super::*;
+    use crate::cases;
+
+    #[test]
+    fn every_kind_is_read_back_under_the_name_it_is_stored_by() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(kind.name()), Some(kind));
+        }
+        assert_eq!(Kind::parse("anything"), None);
+    }
+
+    /// Two issuers must never make one representative.
+    #[test]
+    fn a_representative_is_known_by_issuer_and_subject_together() {
+        let mut actor = cases::representative();
+        (actor.issuer, actor.subject) = ("https://a".into(), "b|c".into());
+        let known = Representative::of(&actor).unwrap();
+        assert_eq!(known.as_str(), "https://a|b|c");
+        (actor.issuer, actor.subject) = ("https://a|b".into(), "c".into());
+        assert_eq!(Representative::of(&actor), None);
+        assert_eq!(Representative::of(&cases::professional("10", "")), None);
+    }
+
+    #[test]
+    fn a_representative_without_issuer_or_subject_is_none() {
+        assert!(Representative::parse("issuer|subject").is_some());
+        for text in ["", "|", "issuer|", "|subject", "issuer"] {
+            assert_eq!(Representative::parse(text), None, "{text}");
+        }
+    }
+
+    /// Consents name their collector; what the person says needs none.
+    #[test]
+    fn a_collector_is_named_by_role_and_identifier() {
+        assert_eq!(
+            Recorder::of(&cases::professional("10", "")).collector(),
+            Some("professional:810000000017")
+        );
+        assert_eq!(
+            Recorder::of(&cases::actor(Role::Administrator)).collector(),
+            Some("administrator:somebody")
+        );
+        assert_eq!(Recorder::of(&cases::holder()).collector(), None);
+        assert_eq!(Recorder::of(&cases::representative()).as_str(), "representative");
+        assert!(!format!("{:?}", Recorder::of(&cases::professional("10", ""))).contains("81000"));
+    }
+}

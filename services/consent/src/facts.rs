@@ -1,0 +1,331 @@
+//! Every SQL statement about facts and revisions.
+//!
+//! A write takes the dossier's revision first ([`advance`]); what it reads afterwards is what holds. A read gets facts
+//! and revision from one statement, so that they agree.
+
+use api::consent::v1 as pb;
+use api::consent::v1::{OppositionKind, Purpose};
+use api::identity::{Check, DmpId, ProfessionalId, StructureId};
+use prost::Message;
+use serve::Actor;
+use sqlx::Row;
+use store::page::{Key, Page};
+use store::time::{Timestamp, from_micros, to_micros};
+use store::{Engine, Error, Result};
+use uuid::Uuid;
+
+use crate::decision::Facts;
+use crate::fact::{Consent, End, Evidence, Fact, Grantee, Kind, Recorder, Representation, Representative, What};
+
+/// A statement that gives whole facts.
+macro_rules! with_columns {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            " fact_id, dmp_id, kind, subject, details, valid_until, recorded_at, recorded_by, revision_from, ",
+            "revision_to, ended_at ",
+            $after
+        )
+    };
+}
+
+/// Advances the revision of a dossier and takes its row until the transaction ends: the total order of what is said
+/// about one person. The first revision is 1.
+pub(crate) async fn advance<DB: Engine>(connection: &mut DB::Connection, dmp_id: &DmpId) -> Result<i64> {
+    let revision = sqlx::query_scalar(
+        "INSERT INTO dossier_revisions (dmp_id, revision) VALUES ($1, 1)
+         ON CONFLICT (dmp_id) DO UPDATE SET revision = dossier_revisions.revision + 1 RETURNING revision",
+    )
+    .bind(dmp_id.as_str())
+    .fetch_one(connection)
+    .await?;
+    Ok(revision)
+}
+
+/// The live facts that can concern an actor, and the revision of which they are.
+pub(crate) async fn of_actor<DB: Engine>(
+    connection: &mut DB::Connection,
+    dmp_id: &DmpId,
+    actor: &Actor,
+) -> Result<Facts> {
+    let representative = Representative::of(actor);
+    // No fact has the empty subject.
+    let rows = sqlx::query(
+        "SELECT r.revision, f.fact_id, f.dmp_id, f.kind, f.subject, f.details, f.valid_until, f.recorded_at,
+                f.recorded_by, f.revision_from, f.revision_to, f.ended_at
+         FROM dossier_revisions r LEFT JOIN facts f ON f.dmp_id = r.dmp_id AND f.revision_to IS NULL
+              AND f.subject IN ($2, $3, $4, $5, $6, $7, $8)
+         WHERE r.dmp_id = $1",
+    )
+    .bind(dmp_id.as_str())
+    .bind(Purpose::Creation.as_str_name())
+    .bind(Purpose::OccupationalMedicine.as_str_name())
+    .bind(OppositionKind::BreakGlass.as_str_name())
+    .bind(OppositionKind::Centre15.as_str_name())
+    .bind(actor.professional.as_ref().map_or("", ProfessionalId::as_str))
+    .bind(actor.structure.as_ref().map_or("", StructureId::as_str))
+    .bind(representative.as_ref().map_or("", Representative::as_str))
+    .fetch_all(connection)
+    .await?;
+    let revision = rows
+        .first()
+        .map(|row| row.try_get("revision"))
+        .transpose()?
+        .unwrap_or(0);
+    let mut live = Vec::with_capacity(rows.len());
+    for row in &rows {
+        // A dossier with a revision and no fact of interest gives one row without a fact.
+        if row.try_get::<Option<Uuid>, _>("fact_id")?.is_some() {
+            live.push(from_row::<DB>(row)?);
+        }
+    }
+    Ok(Facts { revision, live })
+}
+
+/// One fact, live or ended.
+pub(crate) async fn find<DB: Engine>(
+    connection: &mut DB::Connection,
+    dmp_id: &DmpId,
+    id: Uuid,
+) -> Result<Option<Fact>> {
+    let row = sqlx::query(with_columns!("SELECT", "FROM facts WHERE dmp_id = $1 AND fact_id = $2"))
+        .bind(dmp_id.as_str())
+        .bind(id)
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(from_row::<DB>).transpose()
+}
+
+/// The live fact that says this kind of thing about this subject; its term may be over.
+pub(crate) async fn live<DB: Engine>(
+    connection: &mut DB::Connection,
+    dmp_id: &DmpId,
+    what: &What,
+) -> Result<Option<Fact>> {
+    let row = sqlx::query(with_columns!(
+        "SELECT",
+        "FROM facts WHERE dmp_id = $1 AND subject = $2 AND kind = $3 AND revision_to IS NULL"
+    ))
+    .bind(dmp_id.as_str())
+    .bind(what.subject())
+    .bind(what.kind().name())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(from_row::<DB>).transpose()
+}
+
+/// Adds a fact.
+pub(crate) async fn insert<DB: Engine>(connection: &mut DB::Connection, fact: &Fact) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO facts (fact_id, dmp_id, kind, subject, details, valid_until, recorded_at, recorded_by,
+                            revision_from)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(fact.id)
+    .bind(fact.dmp_id.as_str())
+    .bind(fact.what.kind().name())
+    .bind(fact.what.subject())
+    .bind(details(&fact.what))
+    .bind(fact.valid_until.map(to_micros))
+    .bind(to_micros(fact.recorded_at))
+    .bind(fact.recorded_by.as_str())
+    .bind(fact.revision)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends a live fact; `None` when it is not live.
+pub(crate) async fn end<DB: Engine>(
+    connection: &mut DB::Connection,
+    dmp_id: &DmpId,
+    id: Uuid,
+    end: &End,
+    by: &Recorder,
+) -> Result<Option<Fact>> {
+    let row = sqlx::query(with_columns!(
+        "UPDATE facts SET revision_to = $3, ended_at = $4, ended_by = $5
+         WHERE dmp_id = $1 AND fact_id = $2 AND revision_to IS NULL RETURNING",
+        ""
+    ))
+    .bind(dmp_id.as_str())
+    .bind(id)
+    .bind(end.revision)
+    .bind(to_micros(end.at))
+    .bind(by.as_str())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(from_row::<DB>).transpose()
+}
+
+/// Ends what lets professionals in, authorisations and designations: of one professional, or of all, structures
+/// included. Blocks and oppositions stay. Oldest first.
+pub(crate) async fn end_grants<DB: Engine>(
+    connection: &mut DB::Connection,
+    dmp_id: &DmpId,
+    of: Option<&ProfessionalId>,
+    end: &End,
+    by: &Recorder,
+) -> Result<Vec<Fact>> {
+    let rows = sqlx::query(with_columns!(
+        "UPDATE facts SET revision_to = $3, ended_at = $4, ended_by = $5
+         WHERE dmp_id = $1 AND ($2 = '' OR subject = $2) AND revision_to IS NULL AND kind IN ($6, $7, $8) RETURNING",
+        ""
+    ))
+    .bind(dmp_id.as_str())
+    .bind(of.map_or("", ProfessionalId::as_str))
+    .bind(end.revision)
+    .bind(to_micros(end.at))
+    .bind(by.as_str())
+    .bind(Kind::ProfessionalAuthorization.name())
+    .bind(Kind::StructureAuthorization.name())
+    .bind(Kind::TreatingPhysician.name())
+    .fetch_all(connection)
+    .await?;
+    let mut ended = rows.iter().map(from_row::<DB>).collect::<Result<Vec<_>>>()?;
+    ended.sort_by_key(|fact| fact.revision);
+    Ok(ended)
+}
+
+/// Which facts a listing shows.
+pub(crate) struct Listing<'a> {
+    /// The dossier.
+    pub(crate) dmp_id: &'a DmpId,
+    /// Of these kinds, four at the most.
+    pub(crate) kinds: &'a [Kind],
+    /// Those that no longer hold at `moment`, too.
+    pub(crate) ended: bool,
+    /// For which moment.
+    pub(crate) moment: Timestamp,
+}
+
+/// One page of facts, newest first, and the next page's token.
+pub(crate) async fn list<DB: Engine>(
+    connection: &mut DB::Connection,
+    listing: &Listing<'_>,
+    page: &Page,
+) -> Result<(Vec<Fact>, String)> {
+    let kind = |place: usize| listing.kinds.get(place).map_or("", |kind| kind.name());
+    let (revision, id) = match &page.after {
+        None => (i64::MAX, Uuid::max()),
+        Some(key) => (key.number, Uuid::parse_str(&key.text).map_err(|_| Error::PageToken)?),
+    };
+    let rows = sqlx::query(with_columns!(
+        "SELECT",
+        "FROM facts WHERE dmp_id = $1 AND (revision_from, fact_id) < ($2, $3) AND kind IN ($4, $5, $6, $7)
+         AND ($8 OR (revision_to IS NULL AND (valid_until IS NULL OR valid_until > $9)))
+         ORDER BY revision_from DESC, fact_id DESC LIMIT $10"
+    ))
+    .bind(listing.dmp_id.as_str())
+    .bind(revision)
+    .bind(id)
+    .bind(kind(0))
+    .bind(kind(1))
+    .bind(kind(2))
+    .bind(kind(3))
+    .bind(listing.ended)
+    .bind(to_micros(listing.moment))
+    .bind(page.fetch_limit())
+    .fetch_all(connection)
+    .await?;
+    let facts = rows.iter().map(from_row::<DB>).collect::<Result<Vec<_>>>()?;
+    Ok(page.cut(facts, |fact| Key {
+        number: fact.revision,
+        text: fact.id.to_string(),
+    }))
+}
+
+/// What a fact says besides its subject, as the contract's message without what columns hold.
+fn details(what: &What) -> Vec<u8> {
+    match what {
+        What::Consent(consent) => pb::Consent {
+            giver: Some(pb::Giver {
+                capacity: consent.capacity.into(),
+                representation_id: consent.representation.map(|id| id.to_string()).unwrap_or_default(),
+            }),
+            mode: consent.mode.into(),
+            evidence: Some(pb::Evidence {
+                kind: consent.evidence.kind.clone(),
+                sha256: consent.evidence.sha256.map(Vec::from).unwrap_or_default(),
+            }),
+            ..pb::Consent::default()
+        }
+        .encode_to_vec(),
+        What::Representation(representation) => pb::Representation {
+            capacity: representation.capacity.into(),
+            ..pb::Representation::default()
+        }
+        .encode_to_vec(),
+        What::Opposition(_) | What::Authorization(_) | What::Block(_) | What::TreatingPhysician(_) => Vec::new(),
+    }
+}
+
+const CORRUPT: Error = Error::Corrupt("facts");
+
+fn from_row<DB: Engine>(row: &DB::Row) -> Result<Fact> {
+    let dmp_id: String = row.try_get("dmp_id")?;
+    let (kind, subject): (String, String) = (row.try_get("kind")?, row.try_get("subject")?);
+    let details: Vec<u8> = row.try_get("details")?;
+    let (valid_until, ended_at): (Option<i64>, Option<i64>) = (row.try_get("valid_until")?, row.try_get("ended_at")?);
+    let revision_to: Option<i64> = row.try_get("revision_to")?;
+    let end = match (revision_to, ended_at) {
+        (Some(revision), Some(at)) => Some(End {
+            at: from_micros(at)?,
+            revision,
+        }),
+        (None, None) => None,
+        _ => return Err(CORRUPT),
+    };
+    Ok(Fact {
+        id: row.try_get("fact_id")?,
+        dmp_id: DmpId::parse(&dmp_id, Check::Lenient).map_err(|_| CORRUPT)?,
+        what: what(&kind, &subject, &details).ok_or(CORRUPT)?,
+        recorded_at: from_micros(row.try_get("recorded_at")?)?,
+        recorded_by: Recorder::stored(row.try_get("recorded_by")?),
+        revision: row.try_get("revision_from")?,
+        valid_until: valid_until.map(from_micros).transpose()?,
+        end,
+    })
+}
+
+fn what(kind: &str, subject: &str, details: &[u8]) -> Option<What> {
+    let professional = || ProfessionalId::parse(subject, Check::Lenient).ok();
+    Some(match Kind::parse(kind)? {
+        Kind::Consent => What::Consent(consent(subject, details)?),
+        Kind::Opposition => What::Opposition(OppositionKind::from_str_name(subject)?),
+        Kind::Representation => What::Representation(Representation {
+            representative: Representative::parse(subject)?,
+            capacity: pb::Representation::decode(details).ok()?.capacity(),
+        }),
+        Kind::ProfessionalAuthorization => What::Authorization(Grantee::Professional(professional()?)),
+        Kind::StructureAuthorization => {
+            What::Authorization(Grantee::Structure(StructureId::parse(subject, Check::Lenient).ok()?))
+        }
+        Kind::Block => What::Block(professional()?),
+        Kind::TreatingPhysician => What::TreatingPhysician(professional()?),
+    })
+}
+
+fn consent(subject: &str, details: &[u8]) -> Option<Consent> {
+    let details = pb::Consent::decode(details).ok()?;
+    let mode = details.mode();
+    let (giver, evidence) = (details.giver?, details.evidence?);
+    let representation = match giver.representation_id.as_str() {
+        "" => None,
+        id => Some(Uuid::parse_str(id).ok()?),
+    };
+    let sha256 = match evidence.sha256.as_slice() {
+        [] => None,
+        digest => Some(<[u8; 32]>::try_from(digest).ok()?),
+    };
+    Some(Consent {
+        purpose: Purpose::from_str_name(subject)?,
+        capacity: giver.capacity(),
+        representation,
+        mode,
+        evidence: Evidence {
+            kind: evidence.kind,
+            sha256,
+        },
+    })
+}

@@ -1,0 +1,80 @@
+//! Who may do what with a dossier, by which rule (L1111-14, L1110-4).
+//!
+//! - What the person or the law says is a fact, with the revision of the dossier that brought it and the one that ended
+//!   it. Nothing is overwritten; revisions of one dossier rise strictly, in the order of the acknowledgements.
+//! - A decision is a pure function of the facts at a revision, the actor, the operation, the mode, the moment and the
+//!   version of the habilitation matrix. The rules are one table ([`rules::RULES`]); one forbid beats every permit, and
+//!   what no rule permits is refused.
+//! - A narrowing that was acknowledged governs every decision that starts afterwards, on every instance: decisions are
+//!   made on the database, and nothing is cached.
+//! - Every change leaves as an event, in the transaction of the change.
+
+mod act;
+mod circle;
+mod config;
+pub mod decision;
+mod error;
+pub mod fact;
+mod facts;
+pub mod matrix;
+mod rpc;
+pub mod rules;
+mod standing;
+mod term;
+mod type_set;
+
+#[cfg(test)]
+mod cases;
+
+use api::consent::v1::access_service_server::AccessServiceServer;
+use api::consent::v1::authorization_service_server::AuthorizationServiceServer;
+use api::consent::v1::consent_service_server::ConsentServiceServer;
+use api::consent::v1::representation_service_server::RepresentationServiceServer;
+use serve::{Context, Service, StartError};
+use std::sync::Arc;
+use store::{Engine, Migration, Migrations};
+use tonic::service::Routes;
+
+pub use circle::Circles;
+pub use config::Config;
+pub use standing::Standing;
+pub use type_set::TypeSet;
+
+use act::Means;
+use decision::Book;
+use matrix::Matrices;
+use rpc::Rpc;
+
+const OWN_MIGRATIONS: &[Migration] = store::migrations![(1000, "1000_consent")];
+
+/// The consent service.
+#[derive(Debug)]
+pub struct Consent;
+
+impl Service for Consent {
+    const NAME: &'static str = "consent";
+    const PACKAGE: &'static str = "dmp.consent.v1";
+    type Config = Config;
+
+    fn migrations() -> Migrations {
+        Migrations::new([store::own_migrations(), OWN_MIGRATIONS])
+    }
+
+    async fn routes<DB: Engine>(context: Context<DB>, config: Config) -> Result<Routes, StartError> {
+        let matrices = Matrices::embedded().map_err(|error| StartError::Service(error.to_string()))?;
+        let circles = Circles::embedded(config.centres_15()?).map_err(StartError::Service)?;
+        let book = Arc::new(Book { matrices, circles });
+        let rpc = Rpc::new(
+            context.db,
+            Means {
+                book,
+                clock: context.clock,
+                random: context.random,
+            },
+        );
+        Ok(Routes::new(ConsentServiceServer::new(rpc.clone()))
+            .add_service(RepresentationServiceServer::new(rpc.clone()))
+            .add_service(AuthorizationServiceServer::new(rpc.clone()))
+            .add_service(AccessServiceServer::new(rpc)))
+    }
+}

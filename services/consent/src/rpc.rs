@@ -1,0 +1,93 @@
+//! The gRPC services: parse, decide and store, render.
+
+mod access;
+mod authorization;
+mod consent;
+pub(crate) mod render;
+mod representation;
+
+use api::common::v1::Role;
+use api::consent::v1::Operation;
+use api::identity::{Check, DmpId};
+use prost::Message;
+use serve::{Actor, Call, Failure, Violations};
+use std::sync::Arc;
+use store::page::{Page, PageLimits};
+use store::{Db, Engine, RequestKey};
+use uuid::Uuid;
+
+use crate::act::Means;
+use crate::decision::{Case, verdict};
+use crate::error::{Error, Result};
+use crate::facts;
+
+/// All four gRPC services: they share everything.
+pub(crate) struct Rpc<DB: Engine> {
+    db: Db<DB>,
+    means: Means,
+}
+
+impl<DB: Engine> Clone for Rpc<DB> {
+    fn clone(&self) -> Self {
+        Self {
+            db: self.db.clone(),
+            means: self.means.clone(),
+        }
+    }
+}
+
+impl<DB: Engine> Rpc<DB> {
+    pub(crate) fn new(db: Db<DB>, means: Means) -> Self {
+        Self { db, means }
+    }
+
+    /// Demands that a rule permits `actor` this operation, on the facts of this moment.
+    async fn admit(
+        &self,
+        connection: &mut DB::Connection,
+        actor: &Actor,
+        dmp_id: &DmpId,
+        operation: Operation,
+    ) -> Result<()> {
+        let facts = facts::of_actor::<DB>(connection, dmp_id, actor).await?;
+        let case = Case::new(
+            actor,
+            dmp_id,
+            &facts,
+            operation,
+            self.means.clock.now(),
+            &self.means.book,
+        );
+        verdict(&case).map(drop).map_err(Error::Refused)
+    }
+}
+
+/// Who acts. A service acts for somebody or not at all.
+fn actor_of(call: &Call) -> Result<Arc<Actor>, Failure> {
+    if call.actor.role == Role::Service {
+        return Err(Failure::role_forbidden(Role::Service, call.method()));
+    }
+    Ok(call.actor.clone())
+}
+
+fn dmp_id(violations: &mut Violations, text: &str) -> Option<DmpId> {
+    violations.check("dmp_id", DmpId::parse(text, Check::Strict))
+}
+
+/// The fields of a mutation that names a dossier and one of its facts by `field`.
+fn fact_named(request_id: &str, dossier: &str, field: &'static str, id: &str) -> Result<(Uuid, DmpId, Uuid), Failure> {
+    let mut violations = Violations::default();
+    let request_id = violations.uuid("request_id", request_id);
+    let dossier = dmp_id(&mut violations, dossier);
+    let id = violations.uuid(field, id);
+    violations.gather((request_id, dossier, id))
+}
+
+fn request_key(actor: &Actor, method: &'static str, request_id: Uuid, request: &impl Message) -> RequestKey {
+    RequestKey::new(actor.caller_key(), method, request_id, request)
+}
+
+/// The page of a listing. `query` is the request without page size and token.
+fn page(size: i32, token: &str, query: &impl Message) -> Result<Page> {
+    Ok(Page::parse(size, token, PageLimits::default(), query)?)
+}

@@ -1,0 +1,313 @@
+//! AuthorizationService: who, among professionals and structures, may come in.
+
+use api::common::v1::Role;
+use api::consent::v1 as pb;
+use api::consent::v1::authorization_service_server::AuthorizationService;
+use api::consent::v1::{AuthorizationKind, Operation};
+use api::identity::{Check, DmpId, ProfessionalId, StructureId};
+use serve::{Actor, Call, Failure, Violations};
+use store::time::Timestamp;
+use store::{Engine, RequestKey};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::render::{Resource, resource};
+use super::{Rpc, actor_of, dmp_id, fact_named, page, request_key};
+use crate::act::Act;
+use crate::decision::Concern;
+use crate::error::{Error, Result};
+use crate::fact::{Fact, Grantee, Kind, What};
+use crate::facts::{self, Listing};
+use crate::term;
+
+const AUTHORIZE: &str = "dmp.consent.v1.AuthorizationService/AuthorizeProfessional";
+const REVOKE: &str = "dmp.consent.v1.AuthorizationService/RevokeAuthorization";
+const BLOCK: &str = "dmp.consent.v1.AuthorizationService/BlockProfessional";
+const UNBLOCK: &str = "dmp.consent.v1.AuthorizationService/UnblockProfessional";
+const DESIGNATE: &str = "dmp.consent.v1.AuthorizationService/DesignateTreatingPhysician";
+const END_TREATING: &str = "dmp.consent.v1.AuthorizationService/EndTreatingPhysician";
+
+#[tonic::async_trait]
+impl<DB: Engine> AuthorizationService for Rpc<DB> {
+    async fn authorize_professional(
+        &self,
+        request: Request<pb::AuthorizeProfessionalRequest>,
+    ) -> Result<Response<pb::Authorization>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        let message = request.into_inner();
+        let (request_id, dmp_id, grantee, until) = authorized(&message)?;
+        let key = request_key(&actor, AUTHORIZE, request_id, &message);
+        let means = self.means.clone();
+        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
+            Box::pin(async move {
+                let concern = match &grantee {
+                    Grantee::Professional(professional) => own(&actor, professional, Concern::OwnEntry),
+                    Grantee::Structure(_) => Concern::SomebodyElse,
+                };
+                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                act.demand(Operation::ManageProfessionals, concern)?;
+                let until = end(until, act.moment())?;
+                // A new term, longer or shorter, takes the place of the old one.
+                let fact = act.replace(What::Authorization(grantee), Some(until)).await?;
+                rendered(&fact)
+            })
+        })
+        .await?;
+        Ok(Response::new(answered.response))
+    }
+
+    async fn revoke_authorization(
+        &self,
+        request: Request<pb::RevokeAuthorizationRequest>,
+    ) -> Result<Response<pb::Authorization>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        let message = request.into_inner();
+        let named = named(&message.request_id, &message.dmp_id, &message.authorization_id)?;
+        let key = request_key(&actor, REVOKE, named.request_id, &message);
+        self.end_entry(actor, key, named, AuthorizationKind::Authorized).await
+    }
+
+    async fn block_professional(
+        &self,
+        request: Request<pb::BlockProfessionalRequest>,
+    ) -> Result<Response<pb::Authorization>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        let message = request.into_inner();
+        let (request_id, dmp_id, professional) =
+            professional_named(&message.request_id, &message.dmp_id, &message.professional_id)?;
+        let key = request_key(&actor, BLOCK, request_id, &message);
+        let means = self.means.clone();
+        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
+            Box::pin(async move {
+                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                act.demand(Operation::ManageProfessionals, Concern::SomebodyElse)?;
+                act.end_grants(Some(&professional)).await?;
+                let fact = act.record("block", What::Block(professional), None).await?;
+                rendered(&fact)
+            })
+        })
+        .await?;
+        Ok(Response::new(answered.response))
+    }
+
+    async fn unblock_professional(
+        &self,
+        request: Request<pb::UnblockProfessionalRequest>,
+    ) -> Result<Response<pb::Authorization>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        let message = request.into_inner();
+        let named = named(&message.request_id, &message.dmp_id, &message.authorization_id)?;
+        let key = request_key(&actor, UNBLOCK, named.request_id, &message);
+        self.end_entry(actor, key, named, AuthorizationKind::Blocked).await
+    }
+
+    async fn designate_treating_physician(
+        &self,
+        request: Request<pb::DesignateTreatingPhysicianRequest>,
+    ) -> Result<Response<pb::Authorization>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        let message = request.into_inner();
+        let (request_id, dmp_id, professional) =
+            professional_named(&message.request_id, &message.dmp_id, &message.professional_id)?;
+        let key = request_key(&actor, DESIGNATE, request_id, &message);
+        let means = self.means.clone();
+        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
+            Box::pin(async move {
+                let concern = own(&actor, &professional, Concern::OwnDesignation);
+                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                act.demand(Operation::ManageProfessionals, concern)?;
+                let fact = act
+                    .record("treating physician", What::TreatingPhysician(professional), None)
+                    .await?;
+                rendered(&fact)
+            })
+        })
+        .await?;
+        Ok(Response::new(answered.response))
+    }
+
+    async fn end_treating_physician(
+        &self,
+        request: Request<pb::EndTreatingPhysicianRequest>,
+    ) -> Result<Response<pb::Authorization>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        let message = request.into_inner();
+        let named = named(&message.request_id, &message.dmp_id, &message.authorization_id)?;
+        let key = request_key(&actor, END_TREATING, named.request_id, &message);
+        self.end_entry(actor, key, named, AuthorizationKind::TreatingPhysician)
+            .await
+    }
+
+    async fn list_professionals(
+        &self,
+        request: Request<pb::ListProfessionalsRequest>,
+    ) -> Result<Response<pb::ListProfessionalsResponse>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        let message = request.into_inner();
+        let mut violations = Violations::default();
+        let dossier = dmp_id(&mut violations, &message.dmp_id);
+        violations.page_size(message.page_size);
+        let kind = AuthorizationKind::try_from(message.kind);
+        let kind = violations.check("kind", kind.map_err(|_| ("UNKNOWN_VALUE", "must be one of the kinds")));
+        let (dossier, kind) = violations.gather((dossier, kind))?;
+        let query = pb::ListProfessionalsRequest {
+            page_size: 0,
+            page_token: String::new(),
+            ..message.clone()
+        };
+        let page = page(message.page_size, &message.page_token, &query)?;
+        let mut connection = self.db.read().await.map_err(Error::from)?;
+        // Who may know who came in may know who can: the same callers, by the same rules.
+        self.admit(&mut connection, &actor, &dossier, Operation::ReadJournal)
+            .await?;
+        let moment = self.means.clock.now();
+        let listing = Listing {
+            dmp_id: &dossier,
+            kinds: kinds(kind),
+            ended: message.show_ended,
+            moment,
+        };
+        let (facts, next_page_token) = facts::list::<DB>(&mut connection, &listing, &page)
+            .await
+            .map_err(Error::from)?;
+        let authorizations = facts.iter().map(rendered).collect::<Result<_>>()?;
+        Ok(Response::new(pb::ListProfessionalsResponse {
+            authorizations,
+            next_page_token,
+        }))
+    }
+}
+
+/// An entry of the list of professionals, as a request names it.
+struct Named {
+    request_id: Uuid,
+    dmp_id: DmpId,
+    id: Uuid,
+}
+
+fn named(request_id: &str, dossier: &str, id: &str) -> Result<Named, Failure> {
+    let (request_id, dmp_id, id) = fact_named(request_id, dossier, "authorization_id", id)?;
+    Ok(Named { request_id, dmp_id, id })
+}
+
+impl<DB: Engine> Rpc<DB> {
+    /// Ends an entry of this kind.
+    async fn end_entry(
+        &self,
+        actor: std::sync::Arc<Actor>,
+        key: RequestKey,
+        named: Named,
+        kind: AuthorizationKind,
+    ) -> Result<Response<pb::Authorization>, Status> {
+        let means = self.means.clone();
+        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
+            Box::pin(async move {
+                let mut act = Act::<DB>::begin(connection, means, actor.clone(), named.dmp_id).await?;
+                let fact = act.find(named.id).await?;
+                let fact = fact.filter(|fact| rendered(fact).is_ok_and(|entry| entry.kind() == kind));
+                // Whose it is decides before whether it is there: a stranger learns neither.
+                act.demand(Operation::ManageProfessionals, concern(&actor, fact.as_ref()))?;
+                let fact = fact.ok_or(Error::NotFound("authorization"))?;
+                let ended = act.end(&fact).await?;
+                // An authorisation recorded during a block must not wake up by the end of the block.
+                if let What::Block(professional) = &ended.what {
+                    act.end_grants(Some(professional)).await?;
+                }
+                rendered(&ended)
+            })
+        })
+        .await?;
+        Ok(Response::new(answered.response))
+    }
+}
+
+/// Whom an entry is about, for who ends it. A block is never one's own to end.
+fn concern(actor: &Actor, entry: Option<&Fact>) -> Concern {
+    match entry.map(|fact| &fact.what) {
+        Some(What::Authorization(Grantee::Professional(professional)) | What::TreatingPhysician(professional)) => {
+            own(actor, professional, Concern::OwnEntry)
+        }
+        _ => Concern::SomebodyElse,
+    }
+}
+
+fn own(actor: &Actor, professional: &ProfessionalId, concern: Concern) -> Concern {
+    let own = actor.role == Role::Professional && actor.professional.as_ref() == Some(professional);
+    if own { concern } else { Concern::SomebodyElse }
+}
+
+type Authorized = (Uuid, DmpId, Grantee, Option<Timestamp>);
+
+fn authorized(message: &pb::AuthorizeProfessionalRequest) -> Result<Authorized, Failure> {
+    let mut violations = Violations::default();
+    let request_id = violations.uuid("request_id", &message.request_id);
+    let dossier = dmp_id(&mut violations, &message.dmp_id);
+    let grantee = grantee(&mut violations, message);
+    let until = match &message.valid_until {
+        None => Some(None),
+        given => violations.time("valid_until", given.as_ref()).map(Some),
+    };
+    violations.gather((request_id, dossier, grantee, until))
+}
+
+/// Exactly one of the two. Real identifiers fail their check digit now and then, so it is not demanded.
+fn grantee(violations: &mut Violations, message: &pb::AuthorizeProfessionalRequest) -> Option<Grantee> {
+    match (message.professional_id.as_str(), message.structure_id.as_str()) {
+        (professional, "") => {
+            let id = violations.check("professional_id", ProfessionalId::parse(professional, Check::Lenient));
+            id.map(Grantee::Professional)
+        }
+        ("", structure) => {
+            let id = violations.check("structure_id", StructureId::parse(structure, Check::Lenient));
+            id.map(Grantee::Structure)
+        }
+        _ => {
+            violations.add(
+                "structure_id",
+                "NOT_EXPECTED",
+                "must be empty when a professional is given",
+            );
+            None
+        }
+    }
+}
+
+fn professional_named(
+    request_id: &str,
+    dossier: &str,
+    professional: &str,
+) -> Result<(Uuid, DmpId, ProfessionalId), Failure> {
+    let mut violations = Violations::default();
+    let request_id = violations.uuid("request_id", request_id);
+    let dossier = dmp_id(&mut violations, dossier);
+    let professional = violations.check("professional_id", ProfessionalId::parse(professional, Check::Lenient));
+    violations.gather((request_id, dossier, professional))
+}
+
+/// Looked at in the act and not before: a request repeated after its term is answered as it was.
+fn end(asked: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Failure> {
+    let mut violations = Violations::default();
+    let end = violations.check("valid_until", term::authorization_end(asked, now));
+    violations.gather((end,)).map(|(end,)| end)
+}
+
+fn kinds(kind: AuthorizationKind) -> &'static [Kind] {
+    match kind {
+        AuthorizationKind::Authorized => &[Kind::ProfessionalAuthorization, Kind::StructureAuthorization],
+        AuthorizationKind::Blocked => &[Kind::Block],
+        AuthorizationKind::TreatingPhysician => &[Kind::TreatingPhysician],
+        AuthorizationKind::Unspecified => &[
+            Kind::ProfessionalAuthorization,
+            Kind::StructureAuthorization,
+            Kind::Block,
+            Kind::TreatingPhysician,
+        ],
+    }
+}
+
+fn rendered(fact: &Fact) -> Result<pb::Authorization> {
+    match resource(fact) {
+        Resource::Authorization(authorization) => Ok(authorization),
+        _ => Err(Error::NotFound("authorization")),
+    }
+}

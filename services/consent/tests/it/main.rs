@@ -1,0 +1,23 @@
+//! The contract, over real gRPC, on both engines.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod access;
+mod authorizations;
+mod consents;
+mod events;
+mod representations;
+mod scene;
+
+use serve::Service;
+
+/// A column on one engine only would be found by the first user of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_engines_have_the_same_schema() {
+    testkit::assert_schemas_agree(&consent::Consent::migrations()).await;
+}
