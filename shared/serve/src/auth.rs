@@ -12,7 +12,7 @@ use aws_lc_rs::digest;
 use http::{HeaderMap, header};
 use jiff::SignedDuration;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Validation};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -296,7 +296,7 @@ impl Key {
     fn new(jwk: &Jwk, settings: &IssuerSettings) -> Result<Self, String> {
         let algorithm = algorithm(jwk).ok_or("keys must be Ed25519 (EdDSA), P-256 (ES256) or RSA (PS256)")?;
         let decoding = DecodingKey::from_jwk(jwk).map_err(|_| "a key of the set cannot be read")?;
-        if decoding.kind_is_weak() {
+        if is_weak(&decoding) {
             return Err("RSA keys need 2048 bits or more".to_owned());
         }
         let mut validation = Validation::new(algorithm);
@@ -332,16 +332,10 @@ fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
         .then_some(algorithm)
 }
 
-trait Strength {
-    fn kind_is_weak(&self) -> bool;
-}
-
-impl Strength for DecodingKey {
-    fn kind_is_weak(&self) -> bool {
-        match self.kind() {
-            jsonwebtoken::DecodingKeyKind::RsaModulusExponent { n, .. } => n.len() < RSA_MODULUS_BYTES_MIN,
-            jsonwebtoken::DecodingKeyKind::SecretOrDer(_) => false,
-        }
+fn is_weak(key: &DecodingKey) -> bool {
+    match key.kind() {
+        DecodingKeyKind::RsaModulusExponent { n, .. } => n.len() < RSA_MODULUS_BYTES_MIN,
+        DecodingKeyKind::SecretOrDer(_) => false,
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Methods {
 impl Methods {
     /// The services of `package` in `descriptors` (an encoded `FileDescriptorSet`), and the open ones.
     pub(crate) fn new(descriptors: &[u8], package: &str, reflection: bool) -> Result<Self, prost::DecodeError> {
-        let mut files = files_of(descriptors, package)?;
+        let contract = files_of(descriptors, package)?;
         let mut open = files_of(tonic_health::pb::FILE_DESCRIPTOR_SET, "grpc.health.v1")?;
         if reflection {
             open.extend(files_of(
@@ -55,12 +55,8 @@ impl Methods {
             )?);
         }
         let mut by_path = HashMap::new();
-        for (file, access) in files
-            .drain(..)
-            .map(|f| (f, Access::Token))
-            .chain(open.drain(..).map(|f| (f, Access::Open)))
-        {
-            let methods = methods_of(&file, access);
+        for (files, access) in [(contract, Access::Token), (open, Access::Open)] {
+            let methods = files.iter().flat_map(|file| methods_of(file, access));
             by_path.extend(methods.map(|method| (format!("/{}", method.full_name), Arc::new(method))));
         }
         Ok(Self {
