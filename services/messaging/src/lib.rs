@@ -1,0 +1,86 @@
+//! Messages between professionals (L1111-14, fourth sentence): a directory, mailboxes, messages with three proofs.
+//!
+//! - **Sent once, delivered to all or none.** A message, its deliveries, the news of them and the proof of its deposit
+//!   are one transaction; a repeated `request_id` answers the first message.
+//! - **Proved before it is shown.** A body leaves only after its retrieval is durable in the journal. Deposit,
+//!   retrieval and reading are each proved once, in the message's own chain ([`proof`]).
+//! - **Sealed before it is stored.** Bodies, subjects, recipients and the dossier a message is about never touch the
+//!   database in clear ([`vault`]), nor does the outbox carry them ([`event`]).
+//! - **Nothing missed.** A watch from a listing's token, or from the last event taken, tells every later event once and
+//!   in order ([`watch`]).
+//! - **Not told apart.** A mailbox or message that is not the caller's is answered like one that does not exist.
+
+mod address;
+mod error;
+mod event;
+mod letter;
+mod mailbox;
+mod mailboxes;
+mod message;
+mod messages;
+mod parties;
+mod party;
+mod proof;
+mod rpc;
+mod settings;
+mod vault;
+mod watch;
+
+use journal::{Journal, LogKey};
+use serve::config::Invalid;
+use serve::{Context, StartError};
+use store::sealed::Key;
+use store::{Engine, Feed, Migration, Migrations};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+pub use settings::{Checks, Config, Limits, Watch};
+
+/// The tables of this service.
+const OWN: &[Migration] = store::migrations![(1000, "1000_messaging")];
+
+/// The messaging service.
+#[derive(Debug)]
+pub struct Messaging;
+
+impl serve::Service for Messaging {
+    const NAME: &'static str = "messaging";
+    const PACKAGE: &'static str = "dmp.messaging.v1";
+    type Config = Config;
+
+    fn migrations() -> Migrations {
+        Migrations::new([store::own_migrations(), journal::own_migrations(), OWN])
+    }
+
+    async fn routes<DB: Engine>(context: Context<DB>, config: Config) -> Result<Routes, StartError> {
+        let key = Key::from_file(&config.key_file);
+        let key =
+            key.map_err(|error| Invalid::new("messaging.key_file", format!("must be a key of 32 bytes: {error}")))?;
+        let journal = open_journal(&context, &config).await?;
+        let feed = start_feed(&context, journal.clone()).await?;
+        rpc::routes(context, config, key, journal, feed)
+    }
+}
+
+async fn open_journal<DB: Engine>(context: &Context<DB>, config: &Config) -> Result<Journal<DB>, StartError> {
+    let key = std::fs::read_to_string(&config.log_key_file)
+        .ok()
+        .and_then(|text| LogKey::parse(text.trim()).ok());
+    let expected = "must name a readable file with a signing key, PRIVATE+KEY+<origin>+…";
+    let key = key.ok_or_else(|| Invalid::new("messaging.log_key_file", expected))?;
+    let (clock, random) = (context.clock.clone(), context.random.clone());
+    let journal = Journal::open(context.db.clone(), clock, random, key, journal::Limits::default()).await;
+    journal.map_err(|error| StartError::Service(format!("the journal does not open: {error}")))
+}
+
+/// Starts the sequencer; it ends after the last call has, and the journal's writer with it.
+async fn start_feed<DB: Engine>(context: &Context<DB>, journal: Journal<DB>) -> Result<Feed<DB>, StartError> {
+    let ended = CancellationToken::new();
+    let feed = Feed::start(context.db.clone(), ended.clone()).await?;
+    context.background(|stop| async move {
+        stop.cancelled().await;
+        ended.cancel();
+        journal.close().await;
+    });
+    Ok(feed)
+}
