@@ -1,0 +1,289 @@
+//! Every SQL statement about documents. None can be called without a [`Granted`]: what its bearer may not see is left
+//! out by the statement itself, so that pages, their ends and their tokens tell nothing of it.
+
+use api::dossier::v1::DocumentStatus;
+use api::identity::{Check, DmpId};
+use futures::TryStreamExt;
+use sqlx::{QueryBuilder, Row};
+use store::page::{Key, Page};
+use store::time::{Timestamp, from_micros, to_micros};
+use store::{Engine, Error as Stored};
+use uuid::Uuid;
+
+use crate::authorization::Granted;
+use crate::document::{Document, Facts, MediaType};
+use crate::error::Result;
+use crate::metadata::Metadata;
+use crate::visibility::Visibility;
+
+/// Bytes of metadata on one page of a listing, but for its last document: what keeps the answer below the largest
+/// message. A page may so be shorter than asked; its token says that more follow.
+const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// What a listing is narrowed to, beyond what its caller may see.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    pub(crate) type_codes: Vec<String>,
+    pub(crate) class_codes: Vec<String>,
+    pub(crate) service_from: Option<Timestamp>,
+    pub(crate) service_to: Option<Timestamp>,
+    pub(crate) statuses: Vec<DocumentStatus>,
+    pub(crate) author_id: Option<String>,
+}
+
+/// Writes a document, its authors among the columns.
+pub(crate) async fn insert<DB: Engine>(
+    connection: &mut DB::Connection,
+    _granted: &Granted,
+    document: &Document,
+) -> Result<()> {
+    let (metadata, visibility) = (&document.metadata, document.visibility);
+    sqlx::query(
+        "INSERT INTO documents (dmp_id, unique_id, logical_id, entry_uuid, status, type_code, class_code, masked,
+         hidden_from_holder, hidden_from_representatives, announce_by, service_start, media_type, size, sha256,
+         submitted_by, submitted_at, description)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+    )
+    .bind(document.dmp_id.as_str())
+    .bind(metadata.unique_id.as_str())
+    .bind(document.logical_id)
+    .bind(document.entry_uuid)
+    .bind(i64::from(i32::from(document.status)))
+    .bind(metadata.document_type.code.as_str())
+    .bind(metadata.class.code.as_str())
+    .bind(visibility.masked)
+    .bind(visibility.hidden_from_holder)
+    .bind(visibility.hidden_from_representatives)
+    .bind(to_micros(document.announce_by))
+    .bind(to_micros(metadata.service_start))
+    .bind(document.facts.media_type.as_str())
+    .bind(document.facts.size)
+    .bind(document.facts.sha256.as_slice())
+    .bind(document.submitted_by.as_str())
+    .bind(to_micros(document.submitted_at))
+    .bind(metadata.to_bytes())
+    .execute(&mut *connection)
+    .await?;
+    for author_id in metadata.author_ids() {
+        insert_author::<DB>(connection, document, author_id).await?;
+    }
+    Ok(())
+}
+
+async fn insert_author<DB: Engine>(
+    connection: &mut DB::Connection,
+    document: &Document,
+    author_id: &str,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO document_authors (dmp_id, author_id, unique_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+    )
+    .bind(document.dmp_id.as_str())
+    .bind(author_id)
+    .bind(document.unique_id())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The document of this id whatever its visibility: only to know whether a deposit is a repetition or a replacement.
+pub(crate) async fn find_for_deposit<DB: Engine>(
+    connection: &mut DB::Connection,
+    granted: &Granted,
+    unique_id: &str,
+) -> Result<Option<Document>> {
+    let row = sqlx::query("SELECT * FROM documents WHERE dmp_id = $1 AND unique_id = $2")
+        .bind(granted.dmp_id().as_str())
+        .bind(unique_id)
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(from_row::<DB>).transpose()
+}
+
+/// Puts a document out of force, its metadata so changed (XDS: Deprecated).
+pub(crate) async fn deprecate<DB: Engine>(
+    connection: &mut DB::Connection,
+    granted: &Granted,
+    unique_id: &str,
+    entry_uuid: Uuid,
+) -> Result<()> {
+    sqlx::query("UPDATE documents SET status = $3, entry_uuid = $4 WHERE dmp_id = $1 AND unique_id = $2")
+        .bind(granted.dmp_id().as_str())
+        .bind(unique_id)
+        .bind(i64::from(i32::from(DocumentStatus::Deprecated)))
+        .bind(entry_uuid)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The document of this id, when the grant's bearer sees it at `now`. A deleted one is gone.
+pub(crate) async fn find<DB: Engine>(
+    connection: &mut DB::Connection,
+    granted: &Granted,
+    unique_id: &str,
+    now: Timestamp,
+) -> Result<Option<Document>> {
+    let mut query = visible::<DB>(granted, now);
+    query.push(" AND d.unique_id = ").push_bind(unique_id.to_owned());
+    query
+        .push(" AND d.status <> ")
+        .push_bind(i64::from(i32::from(DocumentStatus::Deleted)));
+    let row = query.build().fetch_optional(connection).await?;
+    row.as_ref().map(from_row::<DB>).transpose()
+}
+
+/// A page of what the grant's bearer sees at `now`, the newest act first; with the token of the next.
+pub(crate) async fn list<DB: Engine>(
+    connection: &mut DB::Connection,
+    granted: &Granted,
+    filter: &Filter,
+    mut page: Page,
+    now: Timestamp,
+) -> Result<(Vec<Document>, String)> {
+    let mut query = visible::<DB>(granted, now);
+    narrow::<DB>(&mut query, filter);
+    if let Some(after) = &page.after {
+        // The first condition alone lets the index begin where the last page ended.
+        query.push(" AND d.service_start <= ").push_bind(after.number);
+        query.push(" AND (d.service_start < ").push_bind(after.number);
+        query.push(" OR d.unique_id > ").push_bind(after.text.clone()).push(")");
+    }
+    query
+        .push(" ORDER BY d.service_start DESC, d.unique_id LIMIT ")
+        .push_bind(page.fetch_limit());
+    let (mut documents, mut bytes) = (Vec::new(), 0);
+    let mut rows = query.build().fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        documents.push(from_row::<DB>(&row)?);
+        if bytes > PAGE_BYTES_MAX {
+            page.size = documents.len() - 1;
+            break;
+        }
+        bytes += row.try_get::<Vec<u8>, _>("description")?.len();
+    }
+    Ok(page.cut(documents, key))
+}
+
+fn key(document: &Document) -> Key {
+    Key {
+        number: to_micros(document.metadata.service_start),
+        text: document.unique_id().to_owned(),
+    }
+}
+
+/// The statement that reads what the grant's bearer sees, for conditions to be added. What one deposited or wrote
+/// oneself is seen however it is hidden; its type must be in the grant all the same.
+fn visible<DB: Engine>(granted: &Granted, now: Timestamp) -> QueryBuilder<DB> {
+    let sight = granted.sight();
+    let mut query = QueryBuilder::new("SELECT d.* FROM documents d WHERE d.dmp_id = ");
+    query.push_bind(granted.dmp_id().as_str().to_owned());
+    of_types::<DB>(&mut query, granted);
+    query.push(" AND (d.submitted_by = ").push_bind(granted.depositor());
+    if let Some(author_id) = granted.author_id() {
+        query.push(
+            " OR EXISTS (SELECT 1 FROM document_authors a
+              WHERE a.dmp_id = d.dmp_id AND a.unique_id = d.unique_id AND a.author_id = ",
+        );
+        query.push_bind(author_id.to_owned()).push(")");
+    }
+    query.push(" OR (");
+    query.push(if sight.masked { "TRUE" } else { "d.masked = FALSE" });
+    if !sight.hidden_from_holder {
+        query
+            .push(" AND (d.hidden_from_holder = FALSE OR d.announce_by <= ")
+            .push_bind(to_micros(now))
+            .push(")");
+    }
+    if !sight.hidden_from_representatives {
+        query.push(" AND d.hidden_from_representatives = FALSE");
+    }
+    query.push("))");
+    query
+}
+
+fn of_types<DB: Engine>(query: &mut QueryBuilder<DB>, granted: &Granted) {
+    match granted.document_types() {
+        None => drop(query.push(" AND FALSE")),
+        Some(types) if types.type_codes.is_empty() => drop(query.push(if types.all_but { "" } else { " AND FALSE" })),
+        Some(types) => {
+            let condition = if types.all_but {
+                " AND d.type_code NOT IN ("
+            } else {
+                " AND d.type_code IN ("
+            };
+            push_list::<DB>(query, condition, &types.type_codes);
+        }
+    }
+}
+
+fn narrow<DB: Engine>(query: &mut QueryBuilder<DB>, filter: &Filter) {
+    if !filter.type_codes.is_empty() {
+        push_list::<DB>(query, " AND d.type_code IN (", &filter.type_codes);
+    }
+    if !filter.class_codes.is_empty() {
+        push_list::<DB>(query, " AND d.class_code IN (", &filter.class_codes);
+    }
+    if let Some(from) = filter.service_from {
+        query.push(" AND d.service_start >= ").push_bind(to_micros(from));
+    }
+    if let Some(to) = filter.service_to {
+        query.push(" AND d.service_start < ").push_bind(to_micros(to));
+    }
+    if let Some(author_id) = &filter.author_id {
+        query.push(
+            " AND EXISTS (SELECT 1 FROM document_authors f
+              WHERE f.dmp_id = d.dmp_id AND f.unique_id = d.unique_id AND f.author_id = ",
+        );
+        query.push_bind(author_id.clone()).push(")");
+    }
+    query.push(" AND d.status IN (");
+    let mut list = query.separated(", ");
+    for status in &filter.statuses {
+        list.push_bind(i64::from(i32::from(*status)));
+    }
+    list.push_unseparated(")");
+}
+
+fn push_list<DB: Engine>(query: &mut QueryBuilder<DB>, condition: &str, values: &[String]) {
+    query.push(condition);
+    let mut list = query.separated(", ");
+    for value in values {
+        list.push_bind(value.clone());
+    }
+    list.push_unseparated(")");
+}
+
+fn from_row<DB: Engine>(row: &DB::Row) -> Result<Document> {
+    let dmp_id: String = row.try_get("dmp_id")?;
+    let status: i64 = row.try_get("status")?;
+    let status = i32::try_from(status)
+        .ok()
+        .and_then(|status| DocumentStatus::try_from(status).ok());
+    let description: Vec<u8> = row.try_get("description")?;
+    Ok(Document {
+        dmp_id: DmpId::parse(&dmp_id, Check::Lenient).map_err(|_| Stored::Corrupt("documents.dmp_id"))?,
+        logical_id: row.try_get("logical_id")?,
+        entry_uuid: row.try_get("entry_uuid")?,
+        status: status.ok_or(Stored::Corrupt("documents.status"))?,
+        visibility: Visibility {
+            masked: row.try_get("masked")?,
+            hidden_from_holder: row.try_get("hidden_from_holder")?,
+            hidden_from_representatives: row.try_get("hidden_from_representatives")?,
+        },
+        announce_by: from_micros(row.try_get("announce_by")?)?,
+        facts: facts::<DB>(row)?,
+        submitted_by: row.try_get("submitted_by")?,
+        submitted_at: from_micros(row.try_get("submitted_at")?)?,
+        metadata: Metadata::from_bytes(&description).ok_or(Stored::Corrupt("documents.description"))?,
+    })
+}
+
+fn facts<DB: Engine>(row: &DB::Row) -> Result<Facts> {
+    let media_type: String = row.try_get("media_type")?;
+    Ok(Facts {
+        media_type: MediaType::parse(&media_type).ok_or(Stored::Corrupt("documents.media_type"))?,
+        size: row.try_get("size")?,
+        sha256: row.try_get("sha256")?,
+    })
+}

@@ -1,0 +1,211 @@
+//! DocumentService.
+
+mod listing;
+mod submission;
+
+use api::consent::v1::Operation;
+use api::dossier::v1 as pb;
+use api::dossier::v1::AccessAction;
+use api::dossier::v1::document_service_server::DocumentService;
+use api::dossier::v1::read_document_response::Part;
+use api::identity::DmpId;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use serve::{Call, Context, Violations};
+use std::sync::Arc;
+use store::random::Random;
+use store::time::Clock;
+use store::{Db, Engine};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::dmp_id;
+use crate::authorization::{AccessContext, Entered, Gate, Granted};
+use crate::config::Config;
+use crate::content::{ContentKey, HostKey};
+use crate::document::Document;
+use crate::dossier::{Dossier, require_open};
+use crate::error::{Error, Result};
+use crate::identifiers::Identifiers;
+use crate::metadata::UniqueId;
+use crate::upload::Uploads;
+use crate::{contents, documents, dossiers};
+
+/// Answers the calls of DocumentService.
+pub(crate) struct Documents<DB: Engine> {
+    db: Db<DB>,
+    clock: Clock,
+    random: Random,
+    gate: Gate<DB>,
+    identifiers: Identifiers,
+    key: HostKey,
+    uploads: Uploads,
+    config: Arc<Config>,
+}
+
+#[tonic::async_trait]
+impl<DB: Engine> DocumentService for Documents<DB> {
+    type ReadDocumentStream = BoxStream<'static, Result<pb::ReadDocumentResponse, Status>>;
+
+    async fn submit_document(
+        &self,
+        request: Request<Streaming<pb::SubmitDocumentRequest>>,
+    ) -> Result<Response<pb::SubmitDocumentResponse>, Status> {
+        let call = Call::of(&request)?.clone();
+        Ok(Response::new(self.submit(&call, &mut request.into_inner()).await?))
+    }
+
+    async fn get_document(
+        &self,
+        request: Request<pb::GetDocumentRequest>,
+    ) -> Result<Response<pb::GetDocumentResponse>, Status> {
+        let call = Call::of(&request)?;
+        let asked = Wanted::parse_get(request.get_ref())?;
+        let (document, entered) = self.enter_and_find(call, asked, AccessAction::GetDocument).await?;
+        Ok(Response::new(self.head(&document, &entered)))
+    }
+
+    async fn list_documents(
+        &self,
+        request: Request<pb::ListDocumentsRequest>,
+    ) -> Result<Response<pb::ListDocumentsResponse>, Status> {
+        Ok(Response::new(self.list(Call::of(&request)?, request.get_ref()).await?))
+    }
+
+    async fn read_document(
+        &self,
+        request: Request<pb::ReadDocumentRequest>,
+    ) -> Result<Response<Self::ReadDocumentStream>, Status> {
+        let call = Call::of(&request)?;
+        let asked = Wanted::parse_read(request.get_ref())?;
+        let (document, entered) = self.enter_and_find(call, asked, AccessAction::ReadDocument).await?;
+        let key = self.content_key(&entered, &document).await?;
+        let head = pb::ReadDocumentResponse {
+            part: Some(Part::Head(self.head(&document, &entered))),
+        };
+        let chunks = chunks(self.db.clone(), document, key).map_err(Status::from);
+        Ok(Response::new(stream::iter([Ok(head)]).chain(chunks).boxed()))
+    }
+}
+
+/// One document asked for.
+struct Wanted {
+    dmp_id: DmpId,
+    unique_id: UniqueId,
+    context: AccessContext,
+}
+
+impl Wanted {
+    fn parse_get(request: &pb::GetDocumentRequest) -> Result<Self> {
+        Self::parse(&request.dmp_id, &request.unique_id, request.context.as_ref())
+    }
+
+    fn parse_read(request: &pb::ReadDocumentRequest) -> Result<Self> {
+        Self::parse(&request.dmp_id, &request.unique_id, request.context.as_ref())
+    }
+
+    fn parse(dossier: &str, document: &str, context: Option<&api::common::v1::AccessContext>) -> Result<Self> {
+        let mut violations = Violations::default();
+        let dmp_id = dmp_id(&mut violations, dossier);
+        let unique_id = violations.check("unique_id", UniqueId::parse(document));
+        let context = AccessContext::parse(&mut violations, context);
+        let (dmp_id, unique_id, context) = violations.gather((dmp_id, unique_id, context))?;
+        Ok(Self {
+            dmp_id,
+            unique_id,
+            context,
+        })
+    }
+}
+
+impl<DB: Engine> Documents<DB> {
+    pub(crate) fn new(
+        context: &Context<DB>,
+        config: &Config,
+        gate: Gate<DB>,
+        identifiers: Identifiers,
+        key: HostKey,
+    ) -> Self {
+        Self {
+            db: context.db.clone(),
+            clock: context.clock.clone(),
+            random: context.random.clone(),
+            gate,
+            identifiers,
+            key,
+            uploads: Uploads::new(config.limits),
+            config: Arc::new(config.clone()),
+        }
+    }
+
+    /// The document asked for, the access to it taken down.
+    async fn enter_and_find(&self, call: &Call, asked: Wanted, action: AccessAction) -> Result<(Document, Entered)> {
+        let Wanted {
+            dmp_id,
+            unique_id,
+            context,
+        } = asked;
+        let granted = self
+            .gate
+            .enter(call, dmp_id, Operation::ReadDocuments, context, action)
+            .await?;
+        let document = match self.find(&granted, &unique_id).await {
+            Ok(document) => document,
+            Err(error) => return Err(self.gate.turn_away(&granted, error).await),
+        };
+        let entered = self
+            .gate
+            .record(&granted, vec![document.unique_id().to_owned()])
+            .await?;
+        Ok((document, entered))
+    }
+
+    async fn find(&self, granted: &Granted, unique_id: &UniqueId) -> Result<Document> {
+        let mut connection = self.db.read().await?;
+        require_open(dossiers::get::<DB>(&mut connection, granted.dmp_id()).await?)?;
+        let document = documents::find::<DB>(&mut connection, granted, unique_id.as_str(), self.clock.now()).await?;
+        document.ok_or(Error::NotFound("document"))
+    }
+
+    /// The dossier, when it is open.
+    async fn open_dossier(&self, granted: &Granted) -> Result<Dossier> {
+        require_open(dossiers::get::<DB>(&mut *self.db.read().await?, granted.dmp_id()).await?)
+    }
+
+    async fn content_key(&self, entered: &Entered, document: &Document) -> Result<ContentKey> {
+        let mut connection = self.db.read().await?;
+        let dossier = dossiers::get::<DB>(&mut connection, &document.dmp_id).await?;
+        let dossier = dossier.ok_or(store::Error::Corrupt("dossiers"))?;
+        let dossier_key = self.key.unwrap(&dossier.key, &document.dmp_id)?;
+        contents::key::<DB>(&mut connection, entered, &dossier_key, document).await
+    }
+
+    fn head(&self, document: &Document, entered: &Entered) -> pb::GetDocumentResponse {
+        pb::GetDocumentResponse {
+            document: Some(document.to_proto(self.clock.now())),
+            receipt: Some(entered.receipt()),
+        }
+    }
+}
+
+/// The content, opened chunk by chunk as its reader takes it: one chunk in memory, no connection held in between.
+fn chunks<DB: Engine>(
+    db: Db<DB>,
+    document: Document,
+    key: ContentKey,
+) -> impl futures::Stream<Item = Result<pb::ReadDocumentResponse>> {
+    let reading = (db, document, key, 0);
+    stream::try_unfold(reading, |(db, document, key, number)| async move {
+        if number == key.chunks() {
+            return Ok(None);
+        }
+        let sealed = {
+            let mut connection = db.read().await?;
+            contents::chunk::<DB>(&mut connection, &document.dmp_id, document.logical_id, number).await?
+        };
+        let chunk = key.open(number, &sealed)?;
+        let response = pb::ReadDocumentResponse {
+            part: Some(Part::Chunk(chunk)),
+        };
+        Ok(Some((response, (db, document, key, number + 1))))
+    })
+}

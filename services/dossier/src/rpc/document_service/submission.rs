@@ -1,0 +1,339 @@
+//! SubmitDocument: header, gate, content, metadata, patient, and one transaction in the end.
+
+use api::consent::v1::Operation;
+use api::dossier::v1 as pb;
+use api::dossier::v1::{AccessAction, DocumentStatus};
+use api::identity::DmpId;
+use serve::{Call, Failure, Violations};
+use store::time::Timestamp;
+use store::{Engine, RequestKey};
+use tonic::Streaming;
+use uuid::Uuid;
+
+use super::super::dmp_id;
+use super::super::dossier_service::staged;
+use super::Documents;
+use crate::authorization::{AccessContext, Gate, Granted};
+use crate::cda;
+use crate::config::Config;
+use crate::content::Sealed;
+use crate::document::{Document, Facts, MediaType};
+use crate::dossier::{Dossier, require_open};
+use crate::error::{Error, Fault, Result};
+use crate::metadata::cda::Filed;
+use crate::metadata::{self, Metadata};
+use crate::upload::Upload;
+use crate::visibility::{Visibility, announce_by};
+use crate::{contents, documents, dossiers};
+
+const SUBMIT_DOCUMENT: &str = "dmp.dossier.v1.DocumentService/SubmitDocument";
+
+const SHA256_BYTES: usize = 32;
+
+/// A header whose fields are right.
+struct Announced {
+    request_id: Uuid,
+    dmp_id: DmpId,
+    media_type: MediaType,
+    visibility: Visibility,
+    /// For a document without metadata of its own.
+    given: Option<Metadata>,
+    context: AccessContext,
+}
+
+/// A document ready to be written: checked, about the right person, sealed.
+struct Deposit {
+    document: Document,
+    sealed: Sealed,
+}
+
+impl<DB: Engine> Documents<DB> {
+    pub(super) async fn submit(
+        &self,
+        call: &Call,
+        stream: &mut Streaming<pb::SubmitDocumentRequest>,
+    ) -> Result<pb::SubmitDocumentResponse> {
+        let header = self.uploads.header(stream).await?;
+        let announced = parse(&header, call)?;
+        let (dmp_id, context) = (announced.dmp_id.clone(), announced.context.clone());
+        let action = AccessAction::SubmitDocument;
+        // Before the content: who may not deposit cannot make us hold it.
+        let granted = self
+            .gate
+            .enter(call, dmp_id, Operation::SubmitDocuments, context, action)
+            .await?;
+        match self.take(call, &granted, announced, header, stream).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self.gate.turn_away(&granted, error).await),
+        }
+    }
+
+    async fn take(
+        &self,
+        call: &Call,
+        granted: &Granted,
+        announced: Announced,
+        mut header: pb::SubmitDocumentHeader,
+        stream: &mut Streaming<pb::SubmitDocumentRequest>,
+    ) -> Result<pb::SubmitDocumentResponse> {
+        let dossier = self.open_dossier(granted).await?;
+        if announced
+            .given
+            .as_ref()
+            .is_some_and(|given| !granted.covers(&given.document_type.code))
+        {
+            return Err(Error::OutsideMatrix);
+        }
+        let upload = self.uploads.content(stream, &header).await?;
+        // What makes a repeated request the same: its header, with the content's hash whether announced or not.
+        (header.size, header.sha256) = (size_of(&upload), upload.sha256.clone());
+        let key = RequestKey::new(call.actor.caller_key(), SUBMIT_DOCUMENT, announced.request_id, &header);
+        let deposit = self.prepare(call, granted, announced, upload, &dossier).await?;
+        self.write(granted.clone(), key, deposit).await
+    }
+
+    /// Everything about a document that can be decided without its dossier being held.
+    async fn prepare(
+        &self,
+        call: &Call,
+        granted: &Granted,
+        announced: Announced,
+        upload: Upload,
+        dossier: &Dossier,
+    ) -> Result<Deposit> {
+        let media_type = announced.media_type;
+        metadata::given::check_content(media_type, &upload.content).map_err(|fault| Error::Document(vec![fault]))?;
+        let (upload, metadata, visibility) = match announced.given {
+            Some(metadata) => (upload, metadata, announced.visibility),
+            None => {
+                let (upload, filed) = self.file(upload).await?;
+                self.identify(call, granted, filed, announced.visibility, upload)
+                    .await?
+            }
+        };
+        if !granted.covers(&metadata.document_type.code) {
+            return Err(Error::OutsideMatrix);
+        }
+        let facts = Facts {
+            media_type,
+            size: size_of(&upload),
+            sha256: upload.sha256.clone(),
+        };
+        let document = self.document(granted, metadata, visibility, facts);
+        let sealed = self.seal(dossier, document.logical_id, upload).await?;
+        Ok(Deposit { document, sealed })
+    }
+
+    /// Reads a CDA document's header. Up to 16 MiB of XML are no work for a thread that answers calls.
+    async fn file(&self, upload: Upload) -> Result<(Upload, Filed)> {
+        let config = self.config.clone();
+        let filed = tokio::task::spawn_blocking(move || {
+            let filed = file(&upload.content, &config);
+            (upload, filed)
+        });
+        let (upload, filed) = filed
+            .await
+            .map_err(|_| Failure::internal("reading a document panicked"))?;
+        Ok((upload, filed?))
+    }
+
+    /// Makes sure that the document is about the dossier's holder.
+    async fn identify(
+        &self,
+        call: &Call,
+        granted: &Granted,
+        filed: Filed,
+        stated: Visibility,
+        upload: Upload,
+    ) -> Result<(Upload, Metadata, Visibility)> {
+        let Filed {
+            mut metadata,
+            visibility,
+            patient,
+        } = filed;
+        let visibility = stated.and(visibility);
+        if !visibility.is_allowed() {
+            let fault = Fault::new("MASKED_AND_HIDDEN_FROM_HOLDER", "ClinicalDocument/confidentialityCode");
+            return Err(Error::Document(vec![fault]));
+        }
+        if self.identifiers.confirm(call, granted.dmp_id(), &patient).await? {
+            metadata
+                .findings
+                .push("recordTarget/patientRole/id: RETIRED_MATRICULE".to_owned());
+        }
+        Ok((upload, metadata, visibility))
+    }
+
+    fn document(&self, granted: &Granted, metadata: Metadata, visibility: Visibility, facts: Facts) -> Document {
+        let now = self.clock.now();
+        Document {
+            dmp_id: granted.dmp_id().clone(),
+            logical_id: self.random.uuid(),
+            entry_uuid: self.random.uuid(),
+            status: DocumentStatus::Approved,
+            visibility,
+            announce_by: announce_by(now, self.config.announcement_months),
+            facts,
+            submitted_by: granted.depositor(),
+            submitted_at: now,
+            metadata,
+        }
+    }
+
+    async fn seal(&self, dossier: &Dossier, logical_id: Uuid, upload: Upload) -> Result<Sealed> {
+        let key = self.key.unwrap(&dossier.key, &dossier.dmp_id)?;
+        let sealed = tokio::task::spawn_blocking(move || key.seal(logical_id, &upload.content));
+        Ok(sealed
+            .await
+            .map_err(|_| Failure::internal("sealing a document panicked"))??)
+    }
+
+    async fn write(&self, granted: Granted, key: RequestKey, deposit: Deposit) -> Result<pb::SubmitDocumentResponse> {
+        let (gate, now, next_uuid) = (self.gate.clone(), deposit.document.submitted_at, self.random.uuid());
+        let answered = store::once(&self.db, key, now, move |connection| {
+            Box::pin(async move { write::<DB>(connection, &gate, &granted, deposit, next_uuid, now).await })
+        });
+        let answer: pb::SubmitDocumentResponse = answered.await?.response;
+        let receipt = self.gate.settle_answer(answer.receipt.clone()).await?;
+        Ok(pb::SubmitDocumentResponse { receipt, ..answer })
+    }
+}
+
+/// The transaction of a deposit: repetition, replacement, metadata, content and journal entry, all or nothing.
+async fn write<DB: Engine>(
+    connection: &mut DB::Connection,
+    gate: &Gate<DB>,
+    granted: &Granted,
+    deposit: Deposit,
+    next_uuid: Uuid,
+    now: Timestamp,
+) -> Result<pb::SubmitDocumentResponse> {
+    let Deposit { mut document, sealed } = deposit;
+    require_open(dossiers::hold::<DB>(connection, granted.dmp_id()).await?)?;
+    let there = documents::find_for_deposit::<DB>(connection, granted, document.unique_id()).await?;
+    let already_there = there.is_some();
+    let document = match there {
+        Some(there) if there.facts.sha256 == document.facts.sha256 => there,
+        Some(_) => return Err(Error::Exists("document")),
+        None => {
+            replace::<DB>(connection, granted, &mut document, next_uuid).await?;
+            documents::insert::<DB>(connection, granted, &document).await?;
+            contents::insert::<DB>(connection, granted, document.logical_id, sealed).await?;
+            document
+        }
+    };
+    let entry_id = gate
+        .stage(connection, granted, vec![document.unique_id().to_owned()])
+        .await?;
+    Ok(pb::SubmitDocumentResponse {
+        document: Some(document.to_proto(now)),
+        already_there,
+        receipt: staged(entry_id),
+    })
+}
+
+/// Puts what `document` replaces out of force. What this dossier never had is no obstacle: the document is a first
+/// version here, and says so.
+async fn replace<DB: Engine>(
+    connection: &mut DB::Connection,
+    granted: &Granted,
+    document: &mut Document,
+    next_uuid: Uuid,
+) -> Result<()> {
+    let Some(replaced) = document.metadata.replaces.clone() else {
+        return Ok(());
+    };
+    match documents::find_for_deposit::<DB>(connection, granted, replaced.as_str()).await? {
+        None => document
+            .metadata
+            .findings
+            .push("relatedDocument: REPLACED_DOCUMENT_ABSENT".to_owned()),
+        Some(old) if old.may_be_replaced_by(&document.submitted_by, granted.author_id()) => {
+            documents::deprecate::<DB>(connection, granted, old.unique_id(), next_uuid).await?;
+        }
+        Some(_) => return Err(Error::Replacement(replaced.as_str().to_owned())),
+    }
+    Ok(())
+}
+
+fn size_of(upload: &Upload) -> i64 {
+    i64::try_from(upload.content.len()).unwrap_or(i64::MAX)
+}
+
+/// From a CDA document's bytes to what is filed.
+fn file(content: &[u8], config: &Config) -> Result<Filed> {
+    let limits = cda::Limits {
+        document_bytes: config.limits.document_bytes,
+        ..cda::Limits::default()
+    };
+    let header = cda::read_header(content, &limits).map_err(|error| Error::Document(faults(&error)))?;
+    metadata::cda::read(&header, config.checks).map_err(Error::Document)
+}
+
+fn faults(error: &cda::CdaError) -> Vec<Fault> {
+    let violations = error.violations();
+    if violations.is_empty() {
+        return vec![Fault::new(error.reason(), error.field().unwrap_or_default())];
+    }
+    violations
+        .iter()
+        .map(|violation| Fault::new(violation.reason(), violation.field.as_str()))
+        .collect()
+}
+
+fn parse(header: &pb::SubmitDocumentHeader, call: &Call) -> Result<Announced> {
+    let mut violations = Violations::default();
+    let request_id = violations.uuid("request_id", &header.request_id);
+    let dmp_id = dmp_id(&mut violations, &header.dmp_id);
+    let media = MediaType::parse(&header.media_type);
+    let supported = media.ok_or(("UNSUPPORTED", "must be text/xml, application/pdf or text/plain"));
+    let media_type = violations.check("media_type", supported);
+    if !matches!(header.sha256.len(), 0 | SHA256_BYTES) {
+        violations.add("sha256", "LENGTH", "must have 32 bytes");
+    }
+    if header.size < 0 {
+        violations.add("size", "NEGATIVE", "must be 0 (not told) or more");
+    }
+    let visibility = Visibility::from_proto(header.visibility.as_ref());
+    if !visibility.is_allowed() {
+        let rule = "a document is never both masked from professionals and hidden from the holder";
+        violations.add("visibility", "MASKED_AND_HIDDEN_FROM_HOLDER", rule);
+    }
+    let given = given(&mut violations, header, media, call);
+    let context = AccessContext::parse(&mut violations, header.context.as_ref());
+    let values = (request_id, dmp_id, media_type, given, context);
+    let (request_id, dmp_id, media_type, given, context) = violations.gather(values)?;
+    Ok(Announced {
+        request_id,
+        dmp_id,
+        media_type,
+        visibility,
+        given,
+        context,
+    })
+}
+
+/// Given metadata, for exactly the documents that have none of their own.
+fn given(
+    violations: &mut Violations,
+    header: &pb::SubmitDocumentHeader,
+    media_type: Option<MediaType>,
+    call: &Call,
+) -> Option<Option<Metadata>> {
+    match (media_type, &header.given) {
+        (Some(MediaType::Cda), Some(_)) => {
+            violations.add("given", "NOT_FOR_CDA", "a CDA document's metadata come from its header");
+            None
+        }
+        (Some(MediaType::Cda), None) => Some(None),
+        (_, None) => {
+            violations.add(
+                "given",
+                "REQUIRED",
+                "must be given for a document without metadata of its own",
+            );
+            None
+        }
+        (_, Some(given)) => metadata::given::read(violations, given, &call.actor).map(Some),
+    }
+}
