@@ -172,6 +172,7 @@ fn of_document(faults: &[Fault]) -> Failure {
     failure.reason = Reason::DocumentInvalid;
     failure.message = "the document is not one this service takes".to_owned();
     match faults.first() {
+        Some(whole) if whole.field.is_empty() => failure.with("detail", whole.detail.as_str()),
         Some(first) => failure
             .with("detail", first.detail.as_str())
             .with("field", first.field.as_str()),
