@@ -1,0 +1,10 @@
+//! The four services in one process, and the operator's command line.
+//!
+//! [`suite`] starts them as they would run apart: four ports, four databases, tokens for every call. [`home`] is the
+//! folder in which an embedded suite keeps its keys and databases. [`tour`] plays the article through real clients,
+//! [`verify`] checks offline what the journal claims.
+
+pub mod home;
+pub mod suite;
+pub mod tour;
+pub mod verify;

@@ -1,0 +1,12 @@
+//! The binary, as an operator meets it: started, killed, started again, asked for help.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod command_line;
+mod kills;
+mod process;
