@@ -30,9 +30,14 @@ use api::consent::v1::access_service_server::AccessServiceServer;
 use api::consent::v1::authorization_service_server::AuthorizationServiceServer;
 use api::consent::v1::consent_service_server::ConsentServiceServer;
 use api::consent::v1::representation_service_server::RepresentationServiceServer;
+use serve::Starting;
+use serve::config::Settings;
 use serve::{Context, Service, StartError};
 use std::sync::Arc;
+use store::random::Random;
+use store::time::Clock;
 use store::{Engine, Migration, Migrations};
+use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 pub use circle::Circles;
@@ -58,6 +63,10 @@ impl Service for Consent {
 
     fn migrations() -> Migrations {
         Migrations::new([store::own_migrations(), OWN_MIGRATIONS])
+    }
+
+    fn start_on(listener: TcpListener, settings: Settings<Self::Config>, clock: Clock, random: Random) -> Starting {
+        Box::pin(serve::start_on::<Self>(listener, settings, clock, random))
     }
 
     async fn routes<DB: Engine>(context: Context<DB>, config: Config) -> Result<Routes, StartError> {

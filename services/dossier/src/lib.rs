@@ -42,9 +42,14 @@ use api::dossier::v1::dossier_service_server::DossierServiceServer;
 use api::dossier::v1::duty_service_server::DutyServiceServer;
 use api::dossier::v1::journal_service_server::JournalServiceServer;
 use journal::{Journal, LogKey};
+use serve::Starting;
+use serve::config::Settings;
 use serve::{Context, StartError};
+use store::random::Random;
 use store::sealed::Key;
+use store::time::Clock;
 use store::{Engine, Migration, Migrations};
+use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 use crate::authorization::Gate;
@@ -68,6 +73,10 @@ impl serve::Service for Dossier {
 
     fn migrations() -> Migrations {
         Migrations::new([store::own_migrations(), journal::own_migrations(), OWN_MIGRATIONS])
+    }
+
+    fn start_on(listener: TcpListener, settings: Settings<Self::Config>, clock: Clock, random: Random) -> Starting {
+        Box::pin(serve::start_on::<Self>(listener, settings, clock, random))
     }
 
     async fn routes<DB: Engine>(context: Context<DB>, config: Config) -> Result<Routes, StartError> {

@@ -30,8 +30,13 @@ pub use config::{Checks, Config};
 
 use api::identifier::v1::host_service_server::HostServiceServer;
 use api::identifier::v1::identifier_service_server::IdentifierServiceServer;
+use serve::Starting;
+use serve::config::Settings;
 use serve::{Context, StartError};
+use store::random::Random;
+use store::time::Clock;
 use store::{Engine, Migration, Migrations};
+use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 /// The tables of this service.
@@ -48,6 +53,10 @@ impl serve::Service for Identifier {
 
     fn migrations() -> Migrations {
         Migrations::new([store::own_migrations(), OWN_MIGRATIONS])
+    }
+
+    fn start_on(listener: TcpListener, settings: Settings<Self::Config>, clock: Clock, random: Random) -> Starting {
+        Box::pin(serve::start_on::<Self>(listener, settings, clock, random))
     }
 
     async fn routes<DB: Engine>(context: Context<DB>, config: Config) -> Result<Routes, StartError> {

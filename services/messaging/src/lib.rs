@@ -27,10 +27,15 @@ mod vault;
 mod watch;
 
 use journal::{Journal, LogKey};
+use serve::Starting;
 use serve::config::Invalid;
+use serve::config::Settings;
 use serve::{Context, StartError};
+use store::random::Random;
 use store::sealed::Key;
+use store::time::Clock;
 use store::{Engine, Feed, Migration, Migrations};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -50,6 +55,10 @@ impl serve::Service for Messaging {
 
     fn migrations() -> Migrations {
         Migrations::new([store::own_migrations(), journal::own_migrations(), OWN])
+    }
+
+    fn start_on(listener: TcpListener, settings: Settings<Self::Config>, clock: Clock, random: Random) -> Starting {
+        Box::pin(serve::start_on::<Self>(listener, settings, clock, random))
     }
 
     async fn routes<DB: Engine>(context: Context<DB>, config: Config) -> Result<Routes, StartError> {

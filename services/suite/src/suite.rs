@@ -251,7 +251,7 @@ impl Starting<'_> {
             common: self.common(S::NAME)?,
             service,
         };
-        let running = serve::start_on::<S>(listener, settings, self.clock.clone(), self.random.clone());
+        let running = S::start_on(listener, settings, self.clock.clone(), self.random.clone());
         self.services.push(running.await.map_err(failed)?);
         Ok(())
     }

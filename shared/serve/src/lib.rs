@@ -30,7 +30,7 @@ pub use auth::ON_BEHALF_OF;
 pub use call::Call;
 pub use failure::{DOMAIN, Failure, Result, reason_name, role_name};
 pub use peers::{InvalidPeer, Peer, Peers, bearer};
-pub use process::{Context, Running, Service, StartError, start, start_on, stop_requested};
+pub use process::{Context, Running, Service, StartError, Starting, start, start_on, stop_requested};
 pub use token::{BearerToken, Claims, KeyError, OneOrMany, ServiceTokens, TokenIssuer};
 pub use trace::TraceContext;
 pub use violations::{Breach, Gather, VIOLATIONS_MAX, Violation, Violations};

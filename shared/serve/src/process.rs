@@ -52,6 +52,9 @@ const HEADER_LIST_BYTES_MAX: u32 = 32 << 10;
 const ERROR_RESETS_MAX: usize = 1024;
 const PENDING_RESETS_MAX: usize = 20;
 
+/// A service on its way to [`Running`].
+pub type Starting = BoxFuture<'static, Result<Running, StartError>>;
+
 /// One of the suite's services: what it is called, what it stores, what it serves.
 pub trait Service: Send + Sync + 'static {
     /// Its name: of its section in the settings, and as a peer.
@@ -69,6 +72,12 @@ pub trait Service: Send + Sync + 'static {
         context: Context<DB>,
         config: Self::Config,
     ) -> impl Future<Output = Result<Routes, StartError>> + Send;
+
+    /// Starts the service: [`start_on`] for `Self`. A required method, written in the service's own crate, so that its code
+    /// for both engines is compiled there, once, and not again in each binary that runs it.
+    fn start_on(listener: TcpListener, settings: Settings<Self::Config>, clock: Clock, random: Random) -> Starting
+    where
+        Self: Sized;
 
     /// The encoded `FileDescriptorSet` that holds [`Service::PACKAGE`].
     fn descriptors() -> &'static [u8] {
@@ -198,10 +207,11 @@ pub async fn start<S: Service>(
     let address = settings.common.listen;
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|source| StartError::Listen { address, source })?;
-    start_on::<S>(listener, settings, clock, random).await
+    S::start_on(listener, settings, clock, random).await
 }
 
-/// As [`start`], on a port that is bound already: lets several services know each other's addresses beforehand.
+/// As [`start`], on a port that is bound already: lets several services know each other's addresses beforehand. Call it
+/// through [`Service::start_on`].
 ///
 /// # Errors
 /// [`StartError`].

@@ -8,6 +8,7 @@
 )]
 
 use futures::future::BoxFuture;
+use serve::Starting;
 use serve::config::{Common, NoSettings, Settings, TelemetrySettings};
 use serve::{Context, Service, StartError};
 use std::convert::Infallible;
@@ -38,6 +39,10 @@ impl Service for Bare {
 
     fn migrations() -> Migrations {
         Migrations::new([store::own_migrations()])
+    }
+
+    fn start_on(listener: TcpListener, settings: Settings<Self::Config>, clock: Clock, random: Random) -> Starting {
+        Box::pin(serve::start_on::<Self>(listener, settings, clock, random))
     }
 
     async fn routes<DB: Engine>(_context: Context<DB>, _config: NoSettings) -> Result<Routes, StartError> {

@@ -8,6 +8,8 @@ use http::{Request as HttpRequest, Response as HttpResponse};
 use prost::Message;
 use prost_types::{FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto};
 use serde::{Deserialize, Serialize};
+use serve::Starting;
+use serve::config::Settings;
 use serve::config::{Invalid, Validate};
 use serve::{Call, Context, Failure, Peer, Service, StartError};
 use std::collections::HashMap;
@@ -16,7 +18,10 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::task::Poll;
+use store::random::Random;
+use store::time::Clock;
 use store::{Engine, Migrations};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tonic::body::Body;
 use tonic::server::{Grpc, NamedService};
@@ -130,6 +135,10 @@ impl Service for Probe {
 
     fn migrations() -> Migrations {
         Migrations::new([store::own_migrations()])
+    }
+
+    fn start_on(listener: TcpListener, settings: Settings<Self::Config>, clock: Clock, random: Random) -> Starting {
+        Box::pin(serve::start_on::<Self>(listener, settings, clock, random))
     }
 
     async fn routes<DB: Engine>(context: Context<DB>, config: ProbeConfig) -> Result<Routes, StartError> {
