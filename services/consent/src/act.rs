@@ -14,10 +14,12 @@ use store::random::Random;
 use store::time::{Clock, Timestamp};
 use uuid::Uuid;
 
+use crate::circle::Circles;
 use crate::decision::{Book, Case, Concern, Facts, verdict};
 use crate::error::{Error, Result};
 use crate::fact::{End, Fact, Recorder, Representation, Representative, What};
 use crate::facts;
+use crate::matrix::{Matrices, Matrix};
 use crate::rpc::render;
 
 /// The feed in which changes of facts leave, keyed by dossier.
@@ -26,9 +28,25 @@ pub(crate) const FEED: &str = "consent";
 /// What an act needs besides its connection.
 #[derive(Clone)]
 pub(crate) struct Means {
-    pub(crate) book: Arc<Book>,
+    pub(crate) matrices: Arc<Matrices>,
+    pub(crate) circles: Arc<Circles>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
+}
+
+impl Means {
+    /// The data on which decisions for a moment stand.
+    pub(crate) fn book_at(&self, moment: Timestamp) -> Book<'_> {
+        self.book(self.matrices.at(moment))
+    }
+
+    /// The same with another matrix.
+    pub(crate) fn book<'a>(&'a self, matrix: &'a Matrix) -> Book<'a> {
+        Book {
+            matrix,
+            circles: &self.circles,
+        }
+    }
 }
 
 /// An act in progress.
@@ -73,7 +91,7 @@ impl<'c, DB: Engine> Act<'c, DB> {
     /// # Errors
     /// [`Error::Refused`].
     pub(crate) fn demand(&self, operation: Operation, concern: Concern) -> Result<()> {
-        let book = &self.means.book;
+        let book = self.means.book_at(self.moment);
         let case = Case::new(&self.actor, &self.dmp_id, &self.facts, operation, self.moment, book).about(concern);
         verdict(&case).map(drop).map_err(Error::Refused)
     }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::circle::Circles;
 use crate::decision::Book;
 use crate::fact::{Consent, End, Evidence, Fact, Grantee, Recorder, Representation, Representative, What};
-use crate::matrix::Matrices;
+use crate::matrix::{Matrices, Matrix};
 
 pub(crate) const MOMENT: &str = "2026-11-22T10:00:00Z";
 const ISSUER: &str = "https://issuer.test";
@@ -36,12 +36,15 @@ pub(crate) fn dmp_id() -> DmpId {
 }
 
 /// The data that the program carries, read once.
-pub(crate) fn book() -> &'static Book {
-    static BOOK: LazyLock<Book> = LazyLock::new(|| Book {
-        matrices: Matrices::embedded().unwrap(),
-        circles: Circles::embedded([]).unwrap(),
+pub(crate) fn book() -> Book<'static> {
+    static DATA: LazyLock<(Matrix, Circles)> = LazyLock::new(|| {
+        let matrices = Matrices::embedded().unwrap();
+        (matrices.at(moment()).clone(), Circles::embedded([]).unwrap())
     });
-    &BOOK
+    Book {
+        matrix: &DATA.0,
+        circles: &DATA.1,
+    }
 }
 
 pub(crate) fn actor(role: Role) -> Actor {

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 const SPECIALTIES: &str = include_str!("../matrix/specialties.tsv");
 
 /// Physicians, in TRE_G15.
-const PHYSICIAN: &str = "10";
+pub(crate) const PHYSICIAN: &str = "10";
 
 /// Who belongs to which circle.
 #[derive(Debug, Clone, Default)]

@@ -9,18 +9,18 @@ use store::time::Timestamp;
 
 use crate::circle::Circles;
 use crate::fact::Fact;
-use crate::matrix::{Matrices, Matrix, Reach};
+use crate::matrix::{Matrix, Reach};
 use crate::rules::{DEFAULT, EVERY_OPERATION, RULES, Rule, Scope, Sees, Types};
-use crate::standing::Standing;
+use crate::standing::{Ground, Standing};
 use crate::type_set::TypeSet;
 
 /// What a decision stands on besides the case: data with versions.
-#[derive(Debug, Clone)]
-pub struct Book {
-    /// The habilitation matrix, all versions.
-    pub matrices: Matrices,
+#[derive(Debug, Clone, Copy)]
+pub struct Book<'a> {
+    /// The habilitation matrix in force at the moment of the decision.
+    pub matrix: &'a Matrix,
     /// Who belongs to which circle.
-    pub circles: Circles,
+    pub circles: &'a Circles,
 }
 
 /// A dossier's live facts, as of one revision.
@@ -77,13 +77,13 @@ impl<'a> Case<'a> {
         facts: &Facts,
         operation: Operation,
         moment: Timestamp,
-        book: &'a Book,
+        book: Book<'a>,
     ) -> Self {
-        let matrix = book.matrices.at(moment);
+        let matrix = book.matrix;
         Self {
             role: actor.role,
             authentication_level: actor.authentication_level,
-            standing: Standing::of(actor, dmp_id, &facts.live, moment, &book.circles),
+            standing: Standing::of(actor, dmp_id, &facts.live, moment, book.circles),
             operation,
             mode: AccessMode::Normal,
             concern: Concern::Anything,
@@ -213,8 +213,18 @@ pub struct Decision {
 /// # Errors
 /// What refuses.
 pub fn verdict(case: &Case) -> Result<Vec<&'static Rule>, Basis> {
+    verdict_by(case, Rule::applies)
+}
+
+/// Decides the case.
+pub fn decide(case: &Case) -> Decision {
+    decide_by(case, Rule::applies)
+}
+
+/// [`verdict`] by another reading of the table: tests ask what a table with a broken rule would say.
+fn verdict_by(case: &Case, applies: impl Applies) -> Result<Vec<&'static Rule>, Basis> {
     let (mut permits, mut forbid) = (Vec::new(), None);
-    for rule in RULES.iter().filter(|rule| rule.applies(case)) {
+    for rule in RULES.iter().filter(|rule| applies(rule, case)) {
         match rule.scope() {
             Some(_) => permits.push(rule),
             None => forbid = forbid.or(Some(rule)),
@@ -227,14 +237,14 @@ pub fn verdict(case: &Case) -> Result<Vec<&'static Rule>, Basis> {
     }
 }
 
-/// Decides the case.
-pub fn decide(case: &Case) -> Decision {
-    let (outcome, bases) = match verdict(case) {
+/// [`decide`] by another reading of the table.
+fn decide_by(case: &Case, applies: impl Applies) -> Decision {
+    let (outcome, bases) = match verdict_by(case, applies) {
         Ok(permits) => (
-            Outcome::Granted(grant(case, &permits)),
+            Outcome::Granted(grant(case, &permits, applies)),
             permits.iter().map(|rule| rule.basis()).collect(),
         ),
-        Err(basis) => (Outcome::Refused(alternatives(case)), vec![basis]),
+        Err(basis) => (Outcome::Refused(alternatives(case, applies)), vec![basis]),
     };
     let professional = case.role == Role::Professional;
     let unsaid = AuthorizationState::Unspecified;
@@ -255,23 +265,28 @@ pub fn decide(case: &Case) -> Decision {
     }
 }
 
-fn grant(case: &Case, permits: &[&Rule]) -> Grant {
+/// Whether a rule holds for a case: [`Rule::applies`], everywhere but in tests.
+trait Applies: Fn(&Rule, &Case) -> bool + Copy {}
+
+impl<F: Fn(&Rule, &Case) -> bool + Copy> Applies for F {}
+
+fn grant(case: &Case, permits: &[&Rule], applies: impl Applies) -> Grant {
     let ends = scopes(permits)
         .filter_map(|scope| (scope.until)(case))
         .chain(case.matrix.valid_until);
     Grant {
         permissions: EVERY_OPERATION
             .iter()
-            .filter_map(|operation| permission(&case.doing(*operation)))
+            .filter_map(|operation| permission(&case.doing(*operation), applies))
             .collect(),
-        sees: seen(&case.doing(Operation::ReadDocuments)),
+        sees: seen(&case.doing(Operation::ReadDocuments), applies),
         obligations: obligations(permits),
         valid_until: ends.min(),
     }
 }
 
-fn permission(case: &Case) -> Option<Permission> {
-    let permits = verdict(case).ok()?;
+fn permission(case: &Case, applies: impl Applies) -> Option<Permission> {
+    let permits = verdict_by(case, applies).ok()?;
     let types = scopes(&permits)
         .map(|scope| case.types(scope))
         .fold(TypeSet::NONE, |all, types| all | types);
@@ -282,8 +297,8 @@ fn permission(case: &Case) -> Option<Permission> {
 }
 
 /// What is seen is what any of the rules shows by which documents may be read; nothing where none may.
-fn seen(reading: &Case) -> Sees {
-    let permits = verdict(reading).unwrap_or_default();
+fn seen(reading: &Case, applies: impl Applies) -> Sees {
+    let permits = verdict_by(reading, applies).unwrap_or_default();
     scopes(&permits).fold(Sees::default(), |seen, scope| Sees {
         masked: seen.masked || scope.sees.masked,
         hidden_from_holder: seen.hidden_from_holder || scope.sees.hidden_from_holder,
@@ -303,7 +318,7 @@ fn scopes<'a>(permits: &'a [&Rule]) -> impl Iterator<Item = &'a Scope> {
 }
 
 /// What the modes that were not asked would do: the same case, decided in each. Only professionals have modes.
-fn alternatives(case: &Case) -> Vec<Alternative> {
+fn alternatives(case: &Case, applies: impl Applies) -> Vec<Alternative> {
     if case.role != Role::Professional {
         return Vec::new();
     }
@@ -312,9 +327,56 @@ fn alternatives(case: &Case) -> Vec<Alternative> {
     others
         .map(|mode| Alternative {
             mode,
-            outcome: verdict(&case.in_mode(mode)).map(|permits| obligations(&permits)),
+            outcome: verdict_by(&case.in_mode(mode), applies).map(|permits| obligations(&permits)),
         })
         .collect()
+}
+
+/// A rule that held for a case.
+#[derive(Debug, Clone)]
+pub struct Spoken<'f> {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// Whether the decision names it; if not, a forbid overruled it, or stands before it.
+    pub decides: bool,
+    /// The facts it looked at, in the order of the revisions that brought them. None for a rule that no fact moves, or
+    /// that held because a fact is missing.
+    pub facts: Vec<&'f Fact>,
+}
+
+/// Every rule that held for the case, permits that a forbid overruled included, in the order of the table. `grounds`
+/// are those of the case's actor, dossier and facts.
+pub fn explain<'f>(case: &Case, grounds: &[(Ground, &'f Fact)]) -> Vec<Spoken<'f>> {
+    let decision = decide(case);
+    let spoken = RULES.iter().filter(|rule| rule.applies(case));
+    spoken
+        .map(|rule| Spoken {
+            rule,
+            decides: decision.bases.contains(&rule.basis()),
+            facts: looked_at(rule, grounds),
+        })
+        .collect()
+}
+
+fn looked_at<'f>(rule: &Rule, grounds: &[(Ground, &'f Fact)]) -> Vec<&'f Fact> {
+    let of_rule = grounds.iter().filter(|(ground, _)| rule.on.contains(ground));
+    let mut facts: Vec<&Fact> = of_rule.map(|(_, fact)| *fact).collect();
+    facts.sort_by_key(|fact| (fact.revision, fact.id));
+    facts
+}
+
+/// The rules by which the case is open, and until when the last of them holds: `None` when one holds without end.
+///
+/// # Errors
+/// What refuses.
+pub fn lasting(case: &Case) -> Result<(Vec<Basis>, Option<Timestamp>), Basis> {
+    let permits = verdict(case)?;
+    let mut ends: Vec<Option<Timestamp>> = scopes(&permits).map(|scope| (scope.until)(case)).collect();
+    ends.sort_unstable();
+    // `None` sorts first, and outlasts every end.
+    let endless = ends.first().is_none_or(Option::is_none);
+    let last = ends.pop().flatten().filter(|_| !endless);
+    Ok((permits.iter().map(|rule| rule.basis()).collect(), last))
 }
 
 #[cfg(test)]

@@ -85,6 +85,11 @@ impl Representative {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Issuer and subject.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        self.0.split_once(SEPARATOR).unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for Representative {

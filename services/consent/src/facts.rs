@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::decision::Facts;
 use crate::fact::{Consent, End, Evidence, Fact, Grantee, Kind, Recorder, Representation, Representative, What};
+use crate::party::Party;
 
 /// A statement that gives whole facts.
 macro_rules! with_columns {
@@ -80,6 +81,129 @@ pub(crate) async fn of_actor<DB: Engine>(
         }
     }
     Ok(Facts { revision, live })
+}
+
+/// The facts that could concern an actor when `revision` was the last one, as they were then: not yet ended.
+pub(crate) async fn of_actor_at<DB: Engine>(
+    connection: &mut DB::Connection,
+    dmp_id: &DmpId,
+    actor: &Actor,
+    revision: i64,
+) -> Result<Facts> {
+    let representative = Representative::of(actor);
+    let rows = sqlx::query(with_columns!(
+        "SELECT",
+        "FROM facts WHERE dmp_id = $1 AND subject IN ($2, $3, $4, $5, $6, $7, $8) AND revision_from <= $9
+         AND (revision_to IS NULL OR revision_to > $9)"
+    ))
+    .bind(dmp_id.as_str())
+    .bind(Purpose::Creation.as_str_name())
+    .bind(Purpose::OccupationalMedicine.as_str_name())
+    .bind(OppositionKind::BreakGlass.as_str_name())
+    .bind(OppositionKind::Centre15.as_str_name())
+    .bind(actor.professional.as_ref().map_or("", ProfessionalId::as_str))
+    .bind(actor.structure.as_ref().map_or("", StructureId::as_str))
+    .bind(representative.as_ref().map_or("", Representative::as_str))
+    .bind(revision)
+    .fetch_all(connection)
+    .await?;
+    let then = |row| {
+        Ok(Fact {
+            end: None,
+            ..from_row::<DB>(row)?
+        })
+    };
+    let live = rows.iter().map(then).collect::<Result<_>>()?;
+    Ok(Facts { revision, live })
+}
+
+/// The last revision of a dossier; 0 when nothing was ever recorded.
+pub(crate) async fn revision<DB: Engine>(connection: &mut DB::Connection, dmp_id: &DmpId) -> Result<i64> {
+    let revision = sqlx::query_scalar("SELECT revision FROM dossier_revisions WHERE dmp_id = $1")
+        .bind(dmp_id.as_str())
+        .fetch_optional(connection)
+        .await?;
+    Ok(revision.unwrap_or(0))
+}
+
+/// The last revision that a moment had seen. Each revision has brought or ended a fact, so facts alone tell.
+pub(crate) async fn revision_at<DB: Engine>(
+    connection: &mut DB::Connection,
+    dmp_id: &DmpId,
+    moment: Timestamp,
+) -> Result<i64> {
+    let revision: Option<i64> = sqlx::query_scalar(
+        "SELECT MAX(revision) FROM (
+             SELECT revision_from AS revision FROM facts WHERE dmp_id = $1 AND recorded_at <= $2
+             UNION ALL SELECT revision_to FROM facts WHERE dmp_id = $1 AND ended_at <= $2) AS said",
+    )
+    .bind(dmp_id.as_str())
+    .bind(to_micros(moment))
+    .fetch_one(connection)
+    .await?;
+    Ok(revision.unwrap_or(0))
+}
+
+/// When a revision was made; `None` for one that was not.
+pub(crate) async fn moment_of<DB: Engine>(
+    connection: &mut DB::Connection,
+    dmp_id: &DmpId,
+    revision: i64,
+) -> Result<Option<Timestamp>> {
+    let moment: Option<i64> = sqlx::query_scalar(
+        "SELECT MAX(moment) FROM (
+             SELECT recorded_at AS moment FROM facts WHERE dmp_id = $1 AND revision_from = $2
+             UNION ALL SELECT ended_at FROM facts WHERE dmp_id = $1 AND revision_to = $2) AS said",
+    )
+    .bind(dmp_id.as_str())
+    .bind(revision)
+    .fetch_one(connection)
+    .await?;
+    moment.map(from_micros).transpose()
+}
+
+/// One page of the parties that facts of `revision`, within their terms at `moment`, could let in: each once, by kind
+/// and name; and the next page's token.
+pub(crate) async fn parties<DB: Engine>(
+    connection: &mut DB::Connection,
+    dmp_id: &DmpId,
+    revision: i64,
+    moment: Timestamp,
+    page: &Page,
+) -> Result<(Vec<Party>, String)> {
+    let (after_place, after_name) = page
+        .after
+        .as_ref()
+        .map_or((-1, ""), |key| (key.number, key.text.as_str()));
+    let rows = sqlx::query(
+        "SELECT place, subject FROM (
+             SELECT DISTINCT CAST(CASE kind WHEN $5 THEN 1 WHEN $6 THEN 2 ELSE 0 END AS BIGINT) AS place, subject
+             FROM facts WHERE dmp_id = $1 AND kind IN ($3, $4, $5, $6) AND revision_from <= $2
+             AND (revision_to IS NULL OR revision_to > $2) AND (valid_until IS NULL OR valid_until > $7)) AS let_in
+         WHERE (place, subject) > ($8, $9) ORDER BY place, subject LIMIT $10",
+    )
+    .bind(dmp_id.as_str())
+    .bind(revision)
+    .bind(Kind::ProfessionalAuthorization.name())
+    .bind(Kind::TreatingPhysician.name())
+    .bind(Kind::StructureAuthorization.name())
+    .bind(Kind::Representation.name())
+    .bind(to_micros(moment))
+    .bind(after_place)
+    .bind(after_name)
+    .bind(page.fetch_limit())
+    .fetch_all(connection)
+    .await?;
+    let parties = rows.iter().map(party::<DB>).collect::<Result<Vec<_>>>()?;
+    Ok(page.cut(parties, |party| Key {
+        number: party.place(),
+        text: party.name().to_owned(),
+    }))
+}
+
+fn party<DB: Engine>(row: &DB::Row) -> Result<Party> {
+    let (place, name): (i64, String) = (row.try_get("place")?, row.try_get("subject")?);
+    Party::of(place, &name).ok_or(CORRUPT)
 }
 
 /// One fact, live or ended.

@@ -17,6 +17,7 @@ mod error;
 pub mod fact;
 mod facts;
 pub mod matrix;
+mod party;
 mod rpc;
 pub mod rules;
 mod standing;
@@ -42,15 +43,14 @@ use tonic::service::Routes;
 
 pub use circle::Circles;
 pub use config::Config;
-pub use standing::Standing;
+pub use standing::{Ground, Standing, grounds};
 pub use type_set::TypeSet;
 
 use act::Means;
-use decision::Book;
 use matrix::Matrices;
 use rpc::Rpc;
 
-const OWN_MIGRATIONS: &[Migration] = store::migrations![(1000, "1000_consent")];
+const OWN_MIGRATIONS: &[Migration] = store::migrations![(1000, "1000_consent"), (1001, "1001_past")];
 
 /// The consent service.
 #[derive(Debug)]
@@ -72,11 +72,11 @@ impl Service for Consent {
     async fn routes<DB: Engine>(context: Context<DB>, config: Config) -> Result<Routes, StartError> {
         let matrices = Matrices::embedded().map_err(|error| StartError::Service(error.to_string()))?;
         let circles = Circles::embedded(config.centres_15()?).map_err(StartError::Service)?;
-        let book = Arc::new(Book { matrices, circles });
         let rpc = Rpc::new(
             context.db,
             Means {
-                book,
+                matrices: Arc::new(matrices),
+                circles: Arc::new(circles),
                 clock: context.clock,
                 random: context.random,
             },

@@ -315,6 +315,12 @@ impl Matrices {
             .find(|matrix| matrix.in_force(moment))
             .unwrap_or(&self.nothing)
     }
+
+    /// The version of this name, as decisions carry it.
+    pub fn version(&self, name: &str) -> Option<&Matrix> {
+        let mut all = self.versions.iter().chain([&self.nothing]);
+        all.find(|matrix| matrix.version == name)
+    }
 }
 
 #[cfg(test)]

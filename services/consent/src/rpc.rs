@@ -3,6 +3,7 @@
 mod access;
 mod authorization;
 mod consent;
+mod past;
 pub(crate) mod render;
 mod representation;
 
@@ -17,7 +18,7 @@ use store::{Db, Engine, RequestKey};
 use uuid::Uuid;
 
 use crate::act::Means;
-use crate::decision::{Case, verdict};
+use crate::decision::{Case, Concern, verdict};
 use crate::error::{Error, Result};
 use crate::facts;
 
@@ -49,16 +50,24 @@ impl<DB: Engine> Rpc<DB> {
         dmp_id: &DmpId,
         operation: Operation,
     ) -> Result<()> {
+        self.admit_about(connection, actor, dmp_id, operation, Concern::Anything)
+            .await
+    }
+
+    /// The same, about somebody.
+    async fn admit_about(
+        &self,
+        connection: &mut DB::Connection,
+        actor: &Actor,
+        dmp_id: &DmpId,
+        operation: Operation,
+        concern: Concern,
+    ) -> Result<()> {
         let facts = facts::of_actor::<DB>(connection, dmp_id, actor).await?;
-        let case = Case::new(
-            actor,
-            dmp_id,
-            &facts,
-            operation,
-            self.means.clock.now(),
-            &self.means.book,
-        );
-        verdict(&case).map(drop).map_err(Error::Refused)
+        let moment = self.means.clock.now();
+        let book = self.means.book_at(moment);
+        let case = Case::new(actor, dmp_id, &facts, operation, moment, book);
+        verdict(&case.about(concern)).map(drop).map_err(Error::Refused)
     }
 }
 

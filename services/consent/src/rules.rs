@@ -9,11 +9,12 @@ use api::consent::v1::{Obligation, Operation};
 use store::time::Timestamp;
 
 use crate::decision::{Basis, Case, Concern};
+use crate::standing::Ground;
 
 use AccessMode::{BreakGlass, Centre15, Normal};
 use Operation::{
-    ChangeVisibility, CloseDossier, ManageConsents, ManageProfessionals, OpenDossier, ReadDocuments, ReadJournal,
-    RetireDocuments, SeeStatus, SubmitDocuments, WithdrawConsents,
+    ChangeVisibility, CloseDossier, ExplainAccess, ManageConsents, ManageProfessionals, OpenDossier, ReadDocuments,
+    ReadJournal, RetireDocuments, SeeStatus, SubmitDocuments, WithdrawConsents,
 };
 use Role::{Administrator, Auditor, EstablishmentSystem, ExcludedParty, Holder, Professional, Representative, Service};
 
@@ -34,6 +35,8 @@ pub struct Rule {
     pub operations: &'static [Operation],
     /// In which modes.
     pub modes: &'static [AccessMode],
+    /// Which facts it looks at, whether they must be there or must be missing. It changes with no other fact.
+    pub on: &'static [Ground],
     /// What must be true besides.
     pub when: fn(&Case) -> bool,
 }
@@ -164,12 +167,28 @@ pub const EVERY_OPERATION: &[Operation] = &[
     ChangeVisibility,
     RetireDocuments,
     WithdrawConsents,
+    ExplainAccess,
 ];
 const ALL_BUT_STATUS: &[Operation] = &[
     ReadDocuments,
     SubmitDocuments,
     OpenDossier,
     CloseDossier,
+    ReadJournal,
+    ManageConsents,
+    ManageProfessionals,
+    ChangeVisibility,
+    RetireDocuments,
+    WithdrawConsents,
+    ExplainAccess,
+];
+
+const ALL_BUT_EXPLANATIONS: &[Operation] = &[
+    ReadDocuments,
+    SubmitDocuments,
+    OpenDossier,
+    CloseDossier,
+    SeeStatus,
     ReadJournal,
     ManageConsents,
     ManageProfessionals,
@@ -189,16 +208,19 @@ pub const RULES: &[Rule] = &[
         roles: &[ExcludedParty],
         operations: EVERY_OPERATION,
         modes: EVERY_MODE,
+        on: &[],
         when: always,
     },
     Rule {
         id: "auditor-never-content",
         article: "L1110-4",
-        summary: "The regulator reads registers, proofs and indicators; it does nothing with a person's dossier.",
+        summary: "The regulator reads registers, proofs and indicators; with a person's dossier it does nothing but have \
+                  decisions explained.",
         effect: Effect::Forbid,
         roles: &[Auditor],
-        operations: EVERY_OPERATION,
+        operations: ALL_BUT_EXPLANATIONS,
         modes: EVERY_MODE,
+        on: &[],
         when: always,
     },
     Rule {
@@ -215,6 +237,7 @@ pub const RULES: &[Rule] = &[
             RetireDocuments,
         ],
         modes: EVERY_MODE,
+        on: &[],
         when: always,
     },
     Rule {
@@ -225,6 +248,7 @@ pub const RULES: &[Rule] = &[
         roles: &[EstablishmentSystem],
         operations: &[ReadDocuments, ReadJournal, ChangeVisibility],
         modes: EVERY_MODE,
+        on: &[],
         when: always,
     },
     Rule {
@@ -235,6 +259,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional],
         operations: ALL_BUT_STATUS,
         modes: EVERY_MODE,
+        on: &[Ground::Block],
         when: |case| case.standing.blocked,
     },
     Rule {
@@ -245,6 +270,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional],
         operations: EVERY_OPERATION,
         modes: EVERY_MODE,
+        on: &[Ground::OccupationalMedicineConsent],
         when: |case| case.standing.occupational_medicine && !case.standing.occupational_medicine_consented,
     },
     Rule {
@@ -255,6 +281,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Representative],
         operations: EVERY_OPERATION,
         modes: EVERY_MODE,
+        on: &[Ground::Representation],
         when: |case| !case.standing.representative,
     },
     // Without consent there is no dossier.
@@ -272,6 +299,7 @@ pub const RULES: &[Rule] = &[
             RetireDocuments,
         ],
         modes: EVERY_MODE,
+        on: &[Ground::CreationConsent],
         when: |case| !case.standing.creation_consented,
     },
     Rule {
@@ -282,6 +310,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional, EstablishmentSystem],
         operations: &[ReadDocuments, SubmitDocuments],
         modes: EVERY_MODE,
+        on: &[],
         when: |case| case.types_by_matrix().is_empty(),
     },
     // The two exceptional modes and their two oppositions.
@@ -293,6 +322,7 @@ pub const RULES: &[Rule] = &[
         roles: ALL_BUT_PROFESSIONALS,
         operations: EVERY_OPERATION,
         modes: &[BreakGlass, Centre15],
+        on: &[],
         when: always,
     },
     Rule {
@@ -303,6 +333,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional],
         operations: &[ReadDocuments, SubmitDocuments],
         modes: &[BreakGlass],
+        on: &[Ground::OppositionToBreakGlass],
         when: |case| case.standing.opposed_to_break_glass,
     },
     Rule {
@@ -313,6 +344,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional],
         operations: EVERY_OPERATION,
         modes: &[BreakGlass],
+        on: &[],
         when: |case| case.authentication_level != AuthenticationLevel::PersonalCard,
     },
     Rule {
@@ -323,6 +355,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional],
         operations: &[ReadDocuments],
         modes: &[Centre15],
+        on: &[Ground::OppositionToCentre15],
         when: |case| case.standing.opposed_to_centre_15,
     },
     Rule {
@@ -333,6 +366,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional],
         operations: EVERY_OPERATION,
         modes: &[Centre15],
+        on: &[],
         when: |case| !case.standing.regulates_calls,
     },
     // The person.
@@ -347,6 +381,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Holder],
         operations: &[ReadDocuments],
         modes: &[Normal],
+        on: &[],
         when: |case| case.standing.holder,
     },
     Rule {
@@ -361,19 +396,21 @@ pub const RULES: &[Rule] = &[
         roles: &[Representative],
         operations: &[ReadDocuments],
         modes: &[Normal],
+        on: &[Ground::Representation],
         when: |case| case.standing.representative,
     },
     Rule {
         id: "person-reads-journal",
         article: "L1111-19",
-        summary: "The person knows at any time whether the dossier exists, who came in and who may.",
+        summary: "The person knows at any time whether the dossier exists, who came in, who may, and by which rule.",
         effect: Effect::Permit(Scope {
             until: representation_end,
             ..PLAIN
         }),
         roles: &[Holder, Representative],
-        operations: &[SeeStatus, ReadJournal],
+        operations: &[SeeStatus, ReadJournal, ExplainAccess],
         modes: &[Normal],
+        on: &[Ground::Representation],
         when: |case| case.standing.speaks_for_the_person(),
     },
     Rule {
@@ -387,6 +424,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Holder, Representative],
         operations: &[ManageConsents, WithdrawConsents, OpenDossier],
         modes: &[Normal],
+        on: &[Ground::Representation],
         when: |case| case.standing.speaks_for_the_person(),
     },
     Rule {
@@ -400,6 +438,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Holder, Representative],
         operations: &[ManageProfessionals],
         modes: &[Normal],
+        on: &[Ground::Representation],
         when: |case| case.standing.speaks_for_the_person(),
     },
     Rule {
@@ -413,6 +452,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Holder, Representative],
         operations: &[ChangeVisibility],
         modes: &[Normal],
+        on: &[Ground::Representation],
         when: |case| case.standing.speaks_for_the_person(),
     },
     Rule {
@@ -427,6 +467,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Holder, Representative],
         operations: &[SubmitDocuments],
         modes: &[Normal],
+        on: &[Ground::Representation],
         when: |case| case.standing.speaks_for_the_person(),
     },
     Rule {
@@ -440,6 +481,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Holder, Representative],
         operations: &[CloseDossier],
         modes: &[Normal],
+        on: &[Ground::Representation],
         when: |case| case.standing.speaks_for_the_person(),
     },
     // Professionals.
@@ -454,6 +496,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional],
         operations: &[ReadDocuments, ReadJournal, ChangeVisibility],
         modes: &[Normal],
+        on: &[Ground::Designation, Ground::OccupationalMedicineConsent],
         when: |case| case.standing.treating,
     },
     Rule {
@@ -469,6 +512,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional],
         operations: &[ReadDocuments, ChangeVisibility],
         modes: &[Normal],
+        on: &[Ground::Authorization, Ground::OccupationalMedicineConsent],
         when: |case| case.standing.authorized,
     },
     Rule {
@@ -483,6 +527,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional, EstablishmentSystem],
         operations: &[SubmitDocuments],
         modes: &[Normal],
+        on: &[],
         when: always,
     },
     Rule {
@@ -496,6 +541,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Holder, Representative, Professional, EstablishmentSystem],
         operations: &[RetireDocuments],
         modes: &[Normal],
+        on: &[Ground::Representation],
         when: |case| case.role != Holder || case.standing.holder,
     },
     Rule {
@@ -512,6 +558,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional],
         operations: &[ReadDocuments, SubmitDocuments],
         modes: &[BreakGlass],
+        on: &[],
         when: always,
     },
     Rule {
@@ -528,6 +575,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional],
         operations: &[ReadDocuments],
         modes: &[Centre15],
+        on: &[],
         when: always,
     },
     Rule {
@@ -538,7 +586,19 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional, EstablishmentSystem],
         operations: &[SeeStatus],
         modes: EVERY_MODE,
+        on: &[],
         when: always,
+    },
+    Rule {
+        id: "professional-hears-why",
+        article: "L1110-4",
+        summary: "A professional is told by which rules it may come in or not: itself, and nobody else.",
+        effect: Effect::Permit(PLAIN),
+        roles: &[Professional],
+        operations: &[ExplainAccess],
+        modes: &[Normal],
+        on: &[],
+        when: |case| matches!(case.concern, Concern::Anything | Concern::OwnEntry),
     },
     Rule {
         id: "consent-collected",
@@ -548,6 +608,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional, EstablishmentSystem, Administrator],
         operations: &[ManageConsents, OpenDossier],
         modes: &[Normal],
+        on: &[],
         when: always,
     },
     Rule {
@@ -558,6 +619,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional, Administrator],
         operations: &[CloseDossier],
         modes: &[Normal],
+        on: &[],
         when: always,
     },
     Rule {
@@ -569,6 +631,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional],
         operations: &[ManageProfessionals],
         modes: &[Normal],
+        on: &[Ground::CreationConsent],
         when: |case| case.standing.creation_consented && matches!(case.concern, Concern::Anything | Concern::OwnEntry),
     },
     Rule {
@@ -579,13 +642,25 @@ pub const RULES: &[Rule] = &[
         roles: &[Professional],
         operations: &[ManageProfessionals],
         modes: &[Normal],
+        on: &[Ground::CreationConsent],
         when: |case| {
             case.standing.creation_consented
                 && case.standing.physician
                 && matches!(case.concern, Concern::Anything | Concern::OwnDesignation)
         },
     },
-    // The desk.
+    // The desk and the regulator.
+    Rule {
+        id: "auditor-hears-why",
+        article: "L1111-14",
+        summary: "The regulator has any decision explained: rules, and which facts they stood on; never content.",
+        effect: Effect::Permit(PLAIN),
+        roles: &[Auditor],
+        operations: &[ExplainAccess],
+        modes: &[Normal],
+        on: &[],
+        when: always,
+    },
     Rule {
         id: "administrator-sees-status",
         article: "L1111-14",
@@ -594,6 +669,7 @@ pub const RULES: &[Rule] = &[
         roles: &[Administrator],
         operations: &[SeeStatus],
         modes: &[Normal],
+        on: &[],
         when: always,
     },
 ];
@@ -601,10 +677,12 @@ pub const RULES: &[Rule] = &[
 impl Rule {
     /// Whether the rule holds for the case.
     pub fn applies(&self, case: &Case) -> bool {
-        self.roles.contains(&case.role)
-            && self.operations.contains(&case.operation)
-            && self.modes.contains(&case.mode)
-            && (self.when)(case)
+        self.speaks_of(case) && (self.when)(case)
+    }
+
+    /// Whether the case is one of those that the rule speaks of, whatever else must be true.
+    pub fn speaks_of(&self, case: &Case) -> bool {
+        self.roles.contains(&case.role) && self.operations.contains(&case.operation) && self.modes.contains(&case.mode)
     }
 
     /// What the rule opens; `None` for a forbid.

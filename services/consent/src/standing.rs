@@ -2,7 +2,7 @@
 
 use api::common::v1::Role;
 use api::consent::v1::{AuthorizationState, OppositionKind, Purpose};
-use api::identity::DmpId;
+use api::identity::{DmpId, ProfessionalId};
 use serve::Actor;
 use store::time::Timestamp;
 
@@ -54,66 +54,31 @@ impl Standing {
             regulates_calls: circles.regulates_calls(actor),
             ..Self::default()
         };
-        let live = facts.iter().filter(|fact| fact.dmp_id == *dmp_id && fact.end.is_none());
-        let reader = Reader {
-            actor,
-            representative: Representative::of(actor),
-            grants_since: if standing.occupational_medicine {
-                consented_since(live.clone())
-            } else {
-                0
-            },
-        };
-        for fact in live {
-            standing.take(fact, &reader, fact.holds(moment));
+        for (ground, fact) in grounds(actor, dmp_id, facts, circles) {
+            standing.take(ground, fact, fact.holds(moment));
         }
         standing
     }
 
-    fn take(&mut self, fact: &Fact, reader: &Reader<'_>, holds: bool) {
-        let actor = reader.actor;
-        match &fact.what {
-            What::Consent(consent) if holds => self.take_consent(consent.purpose),
-            What::Opposition(kind) if holds => self.take_opposition(*kind),
-            What::Representation(other) if holds && reader.is_the(&other.representative) => {
+    fn take(&mut self, ground: Ground, fact: &Fact, holds: bool) {
+        match ground {
+            Ground::Authorization if !holds => self.authorization_expired = true,
+            _ if !holds => {}
+            Ground::CreationConsent => self.creation_consented = true,
+            Ground::OccupationalMedicineConsent => self.occupational_medicine_consented = true,
+            Ground::OppositionToBreakGlass => self.opposed_to_break_glass = true,
+            Ground::OppositionToCentre15 => self.opposed_to_centre_15 = true,
+            Ground::Representation => {
                 self.representative = true;
                 self.representation_end = self.representation_end.max(fact.valid_until);
             }
-            What::Authorization(grantee) if lets_in(grantee, actor) && reader.counts(fact) => {
-                self.take_authorization(fact, holds);
+            Ground::Authorization => {
+                self.authorized = true;
+                self.authorization_end = self.authorization_end.max(fact.valid_until);
             }
-            What::Block(professional) if holds => self.blocked |= is(actor, professional),
-            What::TreatingPhysician(professional) if holds && reader.counts(fact) => {
-                self.treating |= self.physician && is(actor, professional);
-            }
-            _ => {}
+            Ground::Block => self.blocked = true,
+            Ground::Designation => self.treating = true,
         }
-    }
-
-    fn take_consent(&mut self, purpose: Purpose) {
-        match purpose {
-            Purpose::Creation => self.creation_consented = true,
-            Purpose::OccupationalMedicine => self.occupational_medicine_consented = true,
-            // Given and kept, and no rule asks for them yet.
-            Purpose::Hosting | Purpose::Feeding | Purpose::OutsideCareTeam | Purpose::Unspecified => {}
-        }
-    }
-
-    fn take_opposition(&mut self, kind: OppositionKind) {
-        match kind {
-            OppositionKind::BreakGlass => self.opposed_to_break_glass = true,
-            OppositionKind::Centre15 => self.opposed_to_centre_15 = true,
-            OppositionKind::Unspecified => {}
-        }
-    }
-
-    fn take_authorization(&mut self, fact: &Fact, holds: bool) {
-        if !holds {
-            self.authorization_expired = true;
-            return;
-        }
-        self.authorized = true;
-        self.authorization_end = self.authorization_end.max(fact.valid_until);
     }
 
     /// The person, by itself or through a representative.
@@ -135,15 +100,88 @@ impl Standing {
     }
 }
 
+/// What a fact is to an actor: the part of the standing that it fills. Rules name what they look at by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// A consent to the dossier's creation.
+    CreationConsent,
+    /// A consent to occupational medicine, for those who practise it.
+    OccupationalMedicineConsent,
+    /// An opposition to break-glass.
+    OppositionToBreakGlass,
+    /// An opposition to the emergency call centre.
+    OppositionToCentre15,
+    /// The actor's own representation.
+    Representation,
+    /// An authorisation of the actor, by name or through its structure.
+    Authorization,
+    /// A block of the actor.
+    Block,
+    /// The actor's designation as treating physician.
+    Designation,
+}
+
+/// The live facts that say something about the actor, and what each of them is to it; their terms may be over.
+pub fn grounds<'f>(
+    actor: &Actor,
+    dmp_id: &DmpId,
+    facts: &'f [Fact],
+    circles: &Circles,
+) -> impl Iterator<Item = (Ground, &'f Fact)> {
+    let live = facts.iter().filter(|fact| fact.dmp_id == *dmp_id && fact.end.is_none());
+    let occupational_medicine = circles.is_of_occupational_medicine(actor);
+    let reader = Reader {
+        actor,
+        representative: Representative::of(actor),
+        occupational_medicine,
+        grants_since: if occupational_medicine {
+            consented_since(live.clone())
+        } else {
+            0
+        },
+    };
+    live.filter_map(move |fact| reader.ground(fact).map(|ground| (ground, fact)))
+}
+
 /// The actor to whom facts are read.
 struct Reader<'a> {
     actor: &'a Actor,
     representative: Option<Representative>,
+    occupational_medicine: bool,
     /// The revision before which a grant does not count.
     grants_since: i64,
 }
 
 impl Reader<'_> {
+    fn ground(&self, fact: &Fact) -> Option<Ground> {
+        match &fact.what {
+            What::Consent(consent) => self.ground_of_consent(consent.purpose),
+            What::Opposition(OppositionKind::BreakGlass) => Some(Ground::OppositionToBreakGlass),
+            What::Opposition(OppositionKind::Centre15) => Some(Ground::OppositionToCentre15),
+            What::Opposition(OppositionKind::Unspecified) => None,
+            What::Representation(other) => self.is_the(&other.representative).then_some(Ground::Representation),
+            What::Authorization(grantee) => {
+                (lets_in(grantee, self.actor) && self.counts(fact)).then_some(Ground::Authorization)
+            }
+            What::Block(professional) => is(self.actor, professional).then_some(Ground::Block),
+            What::TreatingPhysician(professional) => {
+                let designated = is_physician(self.actor) && is(self.actor, professional);
+                (designated && self.counts(fact)).then_some(Ground::Designation)
+            }
+        }
+    }
+
+    fn ground_of_consent(&self, purpose: Purpose) -> Option<Ground> {
+        match purpose {
+            Purpose::Creation => Some(Ground::CreationConsent),
+            Purpose::OccupationalMedicine => self
+                .occupational_medicine
+                .then_some(Ground::OccupationalMedicineConsent),
+            // Given and kept, and no rule asks for them yet.
+            Purpose::Hosting | Purpose::Feeding | Purpose::OutsideCareTeam | Purpose::Unspecified => None,
+        }
+    }
+
     fn is_the(&self, representative: &Representative) -> bool {
         self.representative.as_ref() == Some(representative)
     }
@@ -162,7 +200,7 @@ fn consented_since<'a>(live: impl Iterator<Item = &'a Fact>) -> i64 {
     consents.map(|fact| fact.revision).max().unwrap_or(0)
 }
 
-fn is(actor: &Actor, professional: &api::identity::ProfessionalId) -> bool {
+fn is(actor: &Actor, professional: &ProfessionalId) -> bool {
     actor.role == Role::Professional && actor.professional.as_ref() == Some(professional)
 }
 

@@ -14,12 +14,14 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::cases::{self, fact, later};
 use crate::fact::What;
+use crate::matrix::Matrices;
 use crate::rules::Effect;
+use crate::standing::grounds;
 
 use AccessMode::{BreakGlass, Centre15, Normal};
 use Operation::{
-    ChangeVisibility, CloseDossier, ManageConsents, ManageProfessionals, OpenDossier, ReadDocuments, ReadJournal,
-    RetireDocuments, SeeStatus, SubmitDocuments, WithdrawConsents,
+    ChangeVisibility, CloseDossier, ExplainAccess, ManageConsents, ManageProfessionals, OpenDossier, ReadDocuments,
+    ReadJournal, RetireDocuments, SeeStatus, SubmitDocuments, WithdrawConsents,
 };
 
 const MODES: [AccessMode; 3] = [Normal, BreakGlass, Centre15];
@@ -273,10 +275,14 @@ fn the_desk_records_consents_opens_and_closes() {
     }
 }
 
-/// L1110-4.
+/// L1110-4; L1111-14: the regulator checks decisions, and sees no content.
 #[test]
-fn the_auditor_does_nothing_with_a_dossier() {
+fn the_auditor_has_decisions_explained_and_does_nothing_else_with_a_dossier() {
     for operation in EVERY_OPERATION {
+        if *operation == ExplainAccess {
+            granted(&cases::actor(Role::Auditor), &[consented()], ExplainAccess, Normal);
+            continue;
+        }
         let rule = refused_by(&cases::actor(Role::Auditor), &[consented()], *operation, Normal);
         assert_eq!(rule, "auditor-never-content", "{operation:?}");
     }
@@ -491,6 +497,27 @@ fn a_professional_enters_itself_and_nobody_else() {
     }
 }
 
+/// L1110-4: a professional hears why it may come in or not, and nothing about its colleagues.
+#[test]
+fn a_professional_has_its_own_access_explained_and_nobody_elses() {
+    let explains = |actor: &Actor, live: &[Fact], concern| {
+        let facts = facts(live);
+        let (dmp_id, moment) = (cases::dmp_id(), cases::moment());
+        let case = Case::new(actor, &dmp_id, &facts, ExplainAccess, moment, cases::book());
+        verdict(&case.about(concern)).is_ok()
+    };
+    assert!(explains(&physician(), &[], Concern::OwnEntry));
+    assert!(!explains(
+        &physician(),
+        &[consented(), fact(cases::treating())],
+        Concern::SomebodyElse
+    ));
+    assert!(!explains(&physician(), &[fact(cases::block())], Concern::OwnEntry));
+    for actor in [cases::holder(), cases::actor(Role::Auditor)] {
+        assert!(explains(&actor, &[], Concern::SomebodyElse));
+    }
+}
+
 /// R1111-38 speaks of a physician.
 #[test]
 fn only_a_physician_becomes_treating_physician() {
@@ -657,18 +684,13 @@ fn a_decision_names_what_it_stands_on() {
 #[test]
 fn without_a_matrix_in_force_professionals_are_refused() {
     let early = "2015-01-01T00:00:00Z".parse().unwrap();
-    let live = facts([consented(), fact(cases::authorization()).until(later(10))]);
-    let case = |actor: &Actor| {
-        verdict(&Case::new(
-            actor,
-            &cases::dmp_id(),
-            &live,
-            ReadDocuments,
-            early,
-            cases::book(),
-        ))
-        .is_ok()
+    let matrices = Matrices::embedded().unwrap();
+    let book = Book {
+        matrix: matrices.at(early),
+        ..cases::book()
     };
+    let live = facts([consented(), fact(cases::authorization()).until(later(10))]);
+    let case = |actor: &Actor| verdict(&Case::new(actor, &cases::dmp_id(), &live, ReadDocuments, early, book)).is_ok();
     assert!(!case(&physician()));
     assert!(case(&cases::holder()));
 }
@@ -782,6 +804,7 @@ fn oracle(world: &World, operation: Operation, mode: AccessMode) -> Open {
             OpenDossier | CloseDossier | SeeStatus | ManageConsents => OPEN,
             _ => None,
         },
+        Role::Auditor if operation == ExplainAccess => OPEN,
         _ => None,
     }
 }
@@ -822,7 +845,7 @@ fn oracle_for_a_professional(world: &World, operation: Operation, mode: AccessMo
         ReadDocuments if authorized && known => BY_MATRIX,
         ChangeVisibility if authorized => BY_MATRIX,
         SubmitDocuments if known => BY_MATRIX,
-        RetireDocuments | OpenDossier | CloseDossier | ManageConsents => OPEN,
+        RetireDocuments | OpenDossier | CloseDossier | ManageConsents | ExplainAccess => OPEN,
         ReadJournal if treating => OPEN,
         ManageProfessionals if world.creation => OPEN,
         _ => None,
@@ -924,10 +947,7 @@ fn every_cell_agrees_with_the_oracle() {
     let (mut cells, mut open, mut deciding) = (0, 0, BTreeSet::new());
     for world in worlds() {
         let (actor, facts) = (world.actor(), world.facts());
-        let reach = book
-            .matrices
-            .at(cases::moment())
-            .reach(actor.role, actor.profession.as_deref());
+        let reach = book.matrix.reach(actor.role, actor.profession.as_deref());
         let case = Case::new(&actor, &dmp_id, &facts, SeeStatus, cases::moment(), book);
         for (operation, mode) in EVERY_OPERATION
             .iter()
@@ -980,6 +1000,160 @@ fn every_cell_agrees_with_the_oracle() {
     assert!(cells > 250_000 && open > 20_000, "{cells} cells, {open} of them open");
     let all: BTreeSet<&str> = RULES.iter().map(|rule| rule.id).chain([DEFAULT.rule]).collect();
     assert_eq!(deciding, all);
+}
+
+// --- Broken tables.
+
+/// Visits the cells of the cross of which a rule speaks, until one is found.
+fn some_cell_of(rule: &Rule, mut found: impl FnMut(&Case) -> bool) -> bool {
+    let (book, dmp_id) = (cases::book(), cases::dmp_id());
+    let concerned = worlds().into_iter().filter(|world| rule.roles.contains(&world.role));
+    for world in concerned {
+        let (actor, facts) = (world.actor(), world.facts());
+        let case = Case::new(&actor, &dmp_id, &facts, SeeStatus, cases::moment(), book);
+        for (operation, mode) in rule
+            .operations
+            .iter()
+            .flat_map(|operation| rule.modes.iter().map(move |mode| (operation, mode)))
+        {
+            let case = case.doing(*operation).in_mode(*mode);
+            if CONCERNS.iter().any(|concern| found(&case.about(*concern))) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+const CONCERNS: [Concern; 4] = [
+    Concern::Anything,
+    Concern::OwnEntry,
+    Concern::OwnDesignation,
+    Concern::SomebodyElse,
+];
+
+/// Whether some cell is decided otherwise when the rule is read in another way.
+fn some_cell_differs(rule: &Rule, reading: impl Fn(&Rule, &Case) -> bool + Copy) -> bool {
+    let broken = |other: &Rule, case: &Case| {
+        if other.id == rule.id {
+            reading(other, case)
+        } else {
+            other.applies(case)
+        }
+    };
+    some_cell_of(rule, |case| decide_by(case, broken) != decide(case))
+}
+
+/// A table without the rule, and one in which the rule holds when it must not, decide some cell otherwise: no rule is
+/// there for nothing, and none could be lost or turned round unnoticed.
+#[test]
+fn no_rule_can_be_dropped_or_turned_round_unnoticed() {
+    for rule in RULES {
+        assert!(some_cell_differs(rule, |_, _| false), "{} dropped", rule.id);
+        let turned = |rule: &Rule, case: &Case| rule.speaks_of(case) && !(rule.when)(case);
+        assert!(some_cell_differs(rule, turned), "{} turned round", rule.id);
+    }
+}
+
+/// An explanation names the facts that a rule looks at; so a rule must look at no others.
+#[test]
+fn a_rule_looks_at_the_facts_it_names_and_at_no_others() {
+    let (book, dmp_id) = (cases::book(), cases::dmp_id());
+    let mut moved = BTreeSet::new();
+    for world in worlds() {
+        let (actor, all) = (world.actor(), world.facts());
+        let whole = Case::new(&actor, &dmp_id, &all, SeeStatus, cases::moment(), book);
+        let grounds: Vec<_> = grounds(&actor, &dmp_id, &all.live, book.circles).collect();
+        for rule in RULES.iter().filter(|rule| rule.roles.contains(&actor.role)) {
+            let named = |fact: &Fact| {
+                grounds
+                    .iter()
+                    .any(|(ground, other)| rule.on.contains(ground) && *other == fact)
+            };
+            let without = |wanted: bool| {
+                all.live
+                    .iter()
+                    .filter(|fact| named(fact) == wanted)
+                    .cloned()
+                    .collect::<Vec<_>>()
+            };
+            let only_named = facts(without(true));
+            let case = Case::new(&actor, &dmp_id, &only_named, SeeStatus, cases::moment(), book);
+            assert_eq!(said(rule, &case), said(rule, &whole), "{} in {world:?}", rule.id);
+            let none_named = facts(without(false));
+            let case = Case::new(&actor, &dmp_id, &none_named, SeeStatus, cases::moment(), book);
+            if said(rule, &case) != said(rule, &whole) {
+                moved.insert(rule.id);
+            }
+        }
+    }
+    let standing_on_facts: BTreeSet<&str> = RULES
+        .iter()
+        .filter(|rule| !rule.on.is_empty())
+        .map(|rule| rule.id)
+        .collect();
+    assert_eq!(moved, standing_on_facts);
+}
+
+/// Whether the rule's condition holds for each operation, and until when.
+fn said(rule: &Rule, case: &Case) -> Vec<(bool, Option<Timestamp>)> {
+    let until = rule.scope().and_then(|scope| (scope.until)(case));
+    let operations = rule.operations.iter();
+    operations
+        .map(|operation| ((rule.when)(&case.doing(*operation)), until))
+        .collect()
+}
+
+/// Every rule that held is told, also those that did not decide, each with its facts.
+#[test]
+fn an_explanation_names_the_overruled_and_their_facts() {
+    let (actor, book, dmp_id) = (physician(), cases::book(), cases::dmp_id());
+    let live = facts([consented(), authorized(), fact(cases::treating()), fact(cases::block())]);
+    let case = Case::new(&actor, &dmp_id, &live, ReadDocuments, cases::moment(), book);
+    let grounds: Vec<_> = grounds(&actor, &dmp_id, &live.live, book.circles).collect();
+    let spoken = explain(&case, &grounds);
+    let told: Vec<_> = spoken
+        .iter()
+        .map(|spoken| (spoken.rule.id, spoken.decides, spoken.facts.clone()))
+        .collect();
+    let [_, authorized, treating, block] = live.live.as_slice() else {
+        panic!("four facts");
+    };
+    assert_eq!(
+        told,
+        [
+            ("blocked-professional", true, vec![block]),
+            ("treating-physician", false, vec![treating]),
+            ("authorised-professional", false, vec![authorized]),
+        ]
+    );
+    // What is missing has no fact to name.
+    let nothing = facts([]);
+    let case = Case::new(&actor, &dmp_id, &nothing, ReadDocuments, cases::moment(), book);
+    let spoken = explain(&case, &[]);
+    assert_eq!((spoken.len(), spoken[0].rule.id), (1, "creation-not-consented"));
+    assert!(spoken[0].decides && spoken[0].facts.is_empty());
+}
+
+/// The last of several ends counts for who may read, and no end outlasts them all.
+#[test]
+fn an_access_lasts_as_long_as_the_last_of_its_rules() {
+    let (dmp_id, book) = (cases::dmp_id(), cases::book());
+    let last = |live: &[Fact]| {
+        let live = facts(live);
+        let (bases, end) = lasting(&Case::new(
+            &physician(),
+            &dmp_id,
+            &live,
+            ReadDocuments,
+            cases::moment(),
+            book,
+        ))
+        .unwrap();
+        (bases.len(), end)
+    };
+    assert_eq!(last(&[consented(), authorized()]), (1, Some(later(10))));
+    assert_eq!(last(&[consented(), authorized(), fact(cases::treating())]), (2, None));
 }
 
 // --- No sequence of facts widens what must stay shut.
@@ -1051,7 +1225,8 @@ proptest! {
         let mut actor = cases::professional("10", "SM59");
         actor.role = role;
         actor.dmp_id = Some(cases::dmp_id());
-        prop_assert!(!opens(&actor, &live, operation, mode));
+        let explains = role == Role::Auditor && operation == ExplainAccess;
+        prop_assert!(explains || !opens(&actor, &live, operation, mode));
     }
 
     /// A block or an opposition narrows: it never opens what was shut without it.

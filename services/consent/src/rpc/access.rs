@@ -1,16 +1,17 @@
-//! AccessService: decides, and prints the rules.
+//! AccessService: decides, and prints the rules. What it says of the past stands in [`super::past`].
 
 use api::common::v1::{AccessContext, AccessMode};
 use api::consent::v1 as pb;
 use api::consent::v1::Operation;
 use api::consent::v1::access_service_server::AccessService;
-use api::identity::DmpId;
-use serve::{Call, Failure, Violations};
+use api::identity::{Check, DmpId};
+use serve::{Actor, Call, Failure, Violations};
 use store::Engine;
+use store::time::Timestamp;
 use tonic::{Request, Response, Status};
 
-use super::{Rpc, actor_of, dmp_id, render};
-use crate::decision::{Case, decide};
+use super::{Rpc, actor_of, render};
+use crate::decision::{Book, Case, Decision, Facts, decide};
 use crate::error::Result;
 use crate::facts;
 use crate::rules::{DEFAULT, RULES};
@@ -18,6 +19,9 @@ use crate::rules::{DEFAULT, RULES};
 /// Length of a reason, in characters.
 const REASON_MIN: usize = 10;
 const REASON_MAX: usize = 1000;
+
+/// Questions in one batch.
+const QUESTIONS_MAX: usize = 100;
 
 #[tonic::async_trait]
 impl<DB: Engine> AccessService for Rpc<DB> {
@@ -31,8 +35,57 @@ impl<DB: Engine> AccessService for Rpc<DB> {
         drop(connection);
         // After the read: a term that ends meanwhile has ended.
         let moment = self.means.clock.now();
-        let case = Case::new(&actor, &asked.dmp_id, &facts, asked.operation, moment, &self.means.book);
-        Ok(Response::new(render::decision(&decide(&case.in_mode(asked.mode)))))
+        let decision = asked.decide(&actor, &facts, moment, self.means.book_at(moment));
+        Ok(Response::new(render::decision(&decision)))
+    }
+
+    async fn batch_authorize(
+        &self,
+        request: Request<pb::BatchAuthorizeRequest>,
+    ) -> Result<Response<pb::BatchAuthorizeResponse>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        let questions = questions(request.get_ref())?;
+        let mut connection = self.db.read().await.map_err(Failure::from)?;
+        let mut read = Vec::with_capacity(questions.len());
+        for asked in &questions {
+            let facts = facts::of_actor::<DB>(&mut connection, &asked.dmp_id, &actor)
+                .await
+                .map_err(Failure::from)?;
+            read.push((asked, facts));
+        }
+        drop(connection);
+        let moment = self.means.clock.now();
+        let book = self.means.book_at(moment);
+        let answers = read
+            .iter()
+            .map(|(asked, facts)| asked.decide(&actor, facts, moment, book));
+        Ok(Response::new(pb::BatchAuthorizeResponse {
+            decisions: answers.map(|decision| render::decision(&decision)).collect(),
+        }))
+    }
+
+    async fn explain_access(
+        &self,
+        request: Request<pb::ExplainAccessRequest>,
+    ) -> Result<Response<pb::ExplainAccessResponse>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        Ok(Response::new(self.explain(&actor, request.get_ref()).await?))
+    }
+
+    async fn replay_decision(
+        &self,
+        request: Request<pb::ReplayDecisionRequest>,
+    ) -> Result<Response<pb::Decision>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        Ok(Response::new(self.replay(&actor, request.get_ref()).await?))
+    }
+
+    async fn list_who_can_access(
+        &self,
+        request: Request<pb::ListWhoCanAccessRequest>,
+    ) -> Result<Response<pb::ListWhoCanAccessResponse>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        Ok(Response::new(self.who_can_access(&actor, request.get_ref()).await?))
     }
 
     async fn list_rules(
@@ -43,7 +96,7 @@ impl<DB: Engine> AccessService for Rpc<DB> {
         let default = render::printed(DEFAULT, "forbid");
         Ok(Response::new(pb::ListRulesResponse {
             rules: RULES.iter().map(render::rule).chain([default]).collect(),
-            matrix_version: self.means.book.matrices.at(self.means.clock.now()).version.clone(),
+            matrix_version: self.means.matrices.at(self.means.clock.now()).version.clone(),
         }))
     }
 }
@@ -57,25 +110,52 @@ struct Asked {
 impl Asked {
     fn parse(request: &pb::AuthorizeRequest) -> Result<Self, Failure> {
         let mut violations = Violations::default();
-        let dmp_id = dmp_id(&mut violations, &request.dmp_id);
-        let operation = violations.choice("operation", request.operation);
-        let mode = mode(&mut violations, request.context.as_ref());
-        let (dmp_id, operation, mode) = violations.gather((dmp_id, operation, mode))?;
-        Ok(Self {
-            dmp_id,
-            operation,
-            mode,
+        let asked = Self::checked(&mut violations, request, "");
+        violations.gather((asked,)).map(|(asked,)| asked)
+    }
+
+    /// The question, or its violations under field names that begin with `at`.
+    fn checked(violations: &mut Violations, request: &pb::AuthorizeRequest, at: &str) -> Option<Self> {
+        let dmp_id = violations.check(format!("{at}dmp_id"), DmpId::parse(&request.dmp_id, Check::Strict));
+        let operation = violations.choice(format!("{at}operation"), request.operation);
+        let mode = mode(violations, request.context.as_ref(), at);
+        Some(Self {
+            dmp_id: dmp_id?,
+            operation: operation?,
+            mode: mode?,
         })
+    }
+
+    fn decide(&self, actor: &Actor, facts: &Facts, moment: Timestamp, book: Book<'_>) -> Decision {
+        let case = Case::new(actor, &self.dmp_id, facts, self.operation, moment, book);
+        decide(&case.in_mode(self.mode))
     }
 }
 
+fn questions(request: &pb::BatchAuthorizeRequest) -> Result<Vec<Asked>, Failure> {
+    let mut violations = Violations::default();
+    if request.requests.is_empty() || request.requests.len() > QUESTIONS_MAX {
+        violations.add(
+            "requests",
+            "LENGTH",
+            format!("must have 1 to {QUESTIONS_MAX} questions"),
+        );
+    }
+    let numbered = request.requests.iter().take(QUESTIONS_MAX).enumerate();
+    let asked = numbered
+        .map(|(place, request)| Asked::checked(&mut violations, request, &format!("requests[{place}].")))
+        .collect::<Vec<_>>();
+    let asked = asked.into_iter().collect::<Option<Vec<_>>>();
+    violations.gather((asked,)).map(|(asked,)| asked)
+}
+
 /// The mode; outside of the normal one the reason, in words, is demanded. It is not kept here: the journal keeps it.
-fn mode(violations: &mut Violations, context: Option<&AccessContext>) -> Option<AccessMode> {
+fn mode(violations: &mut Violations, context: Option<&AccessContext>, at: &str) -> Option<AccessMode> {
     let Some(context) = context else {
         return Some(AccessMode::Normal);
     };
     let known = AccessMode::try_from(context.mode).map_err(|_| ("UNKNOWN_VALUE", "must be one of the modes"));
-    let mode = violations.check("context.mode", known)?;
+    let mode = violations.check(format!("{at}context.mode"), known)?;
     let normal = matches!(mode, AccessMode::Unspecified | AccessMode::Normal);
     let length = if normal {
         0..=REASON_MAX
@@ -83,6 +163,6 @@ fn mode(violations: &mut Violations, context: Option<&AccessContext>) -> Option<
         REASON_MIN..=REASON_MAX
     };
     // Blanks give no reason.
-    violations.text("context.reason", context.reason.trim(), length)?;
+    violations.text(format!("{at}context.reason"), context.reason.trim(), length)?;
     Some(mode)
 }

@@ -2,11 +2,13 @@
 
 use api::consent::v1 as pb;
 use api::consent::v1::AuthorizationKind;
+use api::consent::v1::list_who_can_access_response::PartyKind;
 use prost::Message;
-use store::time::to_proto;
+use store::time::{Timestamp, to_proto};
 
-use crate::decision::{Alternative, Basis, Decision, Grant, Outcome, Permission};
+use crate::decision::{Alternative, Basis, Decision, Grant, Outcome, Permission, Spoken};
 use crate::fact::{Consent, Fact, Representation, What};
+use crate::party::Party;
 use crate::rules::{Effect, Rule};
 
 /// A fact as the contract's resource for its kind.
@@ -173,13 +175,52 @@ fn basis(basis: &Basis) -> pb::Basis {
     }
 }
 
-/// A rule, as it is printed.
-pub(crate) fn rule(rule: &Rule) -> pb::list_rules_response::Rule {
-    let effect = match rule.effect {
+/// A rule that held, with the facts it looked at.
+pub(crate) fn spoken(spoken: &Spoken, moment: Timestamp) -> pb::SpokenRule {
+    pb::SpokenRule {
+        basis: Some(basis(&spoken.rule.basis())),
+        effect: effect(spoken.rule).to_owned(),
+        decides: spoken.decides,
+        facts: spoken.facts.iter().map(|fact| reference(fact, moment)).collect(),
+    }
+}
+
+fn reference(fact: &Fact, moment: Timestamp) -> pb::FactReference {
+    pb::FactReference {
+        fact_id: fact.id.to_string(),
+        kind: fact.what.kind().name().to_owned(),
+        recorded_at: Some(to_proto(fact.recorded_at)),
+        revision: fact.revision,
+        valid_until: fact.valid_until.map(to_proto),
+        holds: fact.holds(moment),
+    }
+}
+
+/// Somebody who may read.
+pub(crate) fn party(party: &Party, bases: &[Basis], end: Option<Timestamp>) -> pb::list_who_can_access_response::Party {
+    let kind = match party {
+        Party::Professional(_) => PartyKind::Professional,
+        Party::Structure(_) => PartyKind::Structure,
+        Party::Representative(_) => PartyKind::Representative,
+    };
+    pb::list_who_can_access_response::Party {
+        kind: kind.into(),
+        name: party.name().to_owned(),
+        bases: bases.iter().map(basis).collect(),
+        valid_until: end.map(to_proto),
+    }
+}
+
+fn effect(rule: &Rule) -> &'static str {
+    match rule.effect {
         Effect::Forbid => "forbid",
         Effect::Permit(_) => "permit",
-    };
-    printed(rule.basis(), effect)
+    }
+}
+
+/// A rule, as it is printed.
+pub(crate) fn rule(rule: &Rule) -> pb::list_rules_response::Rule {
+    printed(rule.basis(), effect(rule))
 }
 
 /// A rule, or what refuses where none permits, as it is printed.

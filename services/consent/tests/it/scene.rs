@@ -1,6 +1,6 @@
 //! One dossier and those around it.
 
-use api::common::v1::{AccessContext, AccessMode};
+use api::common::v1::{AccessContext, AccessMode, Actor, Role};
 use api::consent::v1::access_service_client::AccessServiceClient;
 use api::consent::v1::authorization_service_client::AuthorizationServiceClient;
 use api::consent::v1::consent_service_client::ConsentServiceClient;
@@ -9,7 +9,7 @@ use api::consent::v1::*;
 use api::identity::DmpId;
 use consent::{Config, Consent as ConsentServiceUnderTest};
 use jiff::{SignedDuration, Timestamp};
-use serve::Claims;
+use serve::{Claims, OneOrMany};
 use testkit::{Bench, Refusal, Started, actor, refusal};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
@@ -341,6 +341,63 @@ impl Scene {
 
     pub(crate) async fn ask(&self, claims: &Claims, request: AuthorizeRequest) -> Answer<Decision> {
         answer(self.access().authorize(self.bench.request(claims, request)).await)
+    }
+
+    /// The bearer of these claims, as a journal keeps it.
+    pub(crate) fn actor_of(&self, claims: &Claims) -> Actor {
+        let profession = match &claims.profession {
+            OneOrMany::One(profession) => profession.clone(),
+            OneOrMany::Many(professions) => professions.first().cloned().unwrap_or_default(),
+        };
+        Actor {
+            role: Role::from_str_name(&format!("ROLE_{}", claims.dmp_role))
+                .unwrap()
+                .into(),
+            subject: claims.sub.clone(),
+            professional_id: claims.professional.clone(),
+            profession,
+            specialty: claims.specialty.clone(),
+            structure_id: claims.structure.clone(),
+            authentication_level: claims.authentication_level().into(),
+            dmp_id: claims.dmp_id.clone(),
+            issuer: self.bench.people_issuer().to_owned(),
+            via_service: String::new(),
+        }
+    }
+
+    pub(crate) async fn explain(
+        &self,
+        claims: &Claims,
+        request: ExplainAccessRequest,
+    ) -> Answer<ExplainAccessResponse> {
+        answer(self.access().explain_access(self.bench.request(claims, request)).await)
+    }
+
+    /// The question why documents may be read, or not, by the bearer of `about`.
+    pub(crate) fn why(&self, about: &Claims) -> ExplainAccessRequest {
+        ExplainAccessRequest {
+            dmp_id: self.dmp_id.clone(),
+            actor: Some(self.actor_of(about)),
+            operation: Operation::ReadDocuments.into(),
+            ..Default::default()
+        }
+    }
+
+    /// The question that gave this decision, asked again.
+    pub(crate) fn again(&self, about: &Claims, operation: Operation, decision: &Decision) -> ReplayDecisionRequest {
+        ReplayDecisionRequest {
+            dmp_id: self.dmp_id.clone(),
+            actor: Some(self.actor_of(about)),
+            operation: operation.into(),
+            mode: decision.mode,
+            revision: decision.revision,
+            matrix_version: decision.matrix_version.clone(),
+            decided_at: decision.decided_at,
+        }
+    }
+
+    pub(crate) async fn replay(&self, claims: &Claims, request: ReplayDecisionRequest) -> Answer<Decision> {
+        answer(self.access().replay_decision(self.bench.request(claims, request)).await)
     }
 
     /// Whether documents may be read now, in the normal mode.

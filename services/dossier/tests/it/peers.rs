@@ -187,6 +187,34 @@ impl AccessService for Speaker {
         self.0.authorize.take(request).await
     }
 
+    async fn batch_authorize(
+        &self,
+        _: Request<consent::BatchAuthorizeRequest>,
+    ) -> Result<Response<consent::BatchAuthorizeResponse>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
+
+    async fn explain_access(
+        &self,
+        _: Request<consent::ExplainAccessRequest>,
+    ) -> Result<Response<consent::ExplainAccessResponse>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
+
+    async fn replay_decision(
+        &self,
+        _: Request<consent::ReplayDecisionRequest>,
+    ) -> Result<Response<consent::Decision>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
+
+    async fn list_who_can_access(
+        &self,
+        _: Request<consent::ListWhoCanAccessRequest>,
+    ) -> Result<Response<consent::ListWhoCanAccessResponse>, Status> {
+        Err(Status::unimplemented("not scripted"))
+    }
+
     async fn list_rules(
         &self,
         _: Request<consent::ListRulesRequest>,
