@@ -19,7 +19,8 @@ use crate::decision::{Book, Case, Concern, Facts, verdict};
 use crate::error::{Error, Result};
 use crate::fact::{End, Fact, Recorder, Representation, Representative, What};
 use crate::facts;
-use crate::matrix::{Matrices, Matrix};
+use crate::matrices::Shelf;
+use crate::matrix::Matrix;
 use crate::rpc::render;
 
 /// The feed in which changes of facts leave, keyed by dossier.
@@ -28,19 +29,14 @@ pub(crate) const FEED: &str = "consent";
 /// What an act needs besides its connection.
 #[derive(Clone)]
 pub(crate) struct Means {
-    pub(crate) matrices: Arc<Matrices>,
+    pub(crate) matrices: Arc<Shelf>,
     pub(crate) circles: Arc<Circles>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
 }
 
 impl Means {
-    /// The data on which decisions for a moment stand.
-    pub(crate) fn book_at(&self, moment: Timestamp) -> Book<'_> {
-        self.book(self.matrices.at(moment))
-    }
-
-    /// The same with another matrix.
+    /// The data on which decisions by this version of the matrix stand.
     pub(crate) fn book<'a>(&'a self, matrix: &'a Matrix) -> Book<'a> {
         Book {
             matrix,
@@ -58,6 +54,7 @@ pub(crate) struct Act<'c, DB: Engine> {
     facts: Facts,
     /// Read under the lock, so that within a dossier times rise with revisions.
     moment: Timestamp,
+    matrix: Arc<Matrix>,
 }
 
 impl<'c, DB: Engine> Act<'c, DB> {
@@ -71,6 +68,7 @@ impl<'c, DB: Engine> Act<'c, DB> {
         facts::advance::<DB>(connection, &dmp_id).await?;
         let facts = facts::of_actor::<DB>(connection, &dmp_id, &actor).await?;
         let moment = means.clock.now();
+        let matrix = means.matrices.at::<DB>(connection, moment).await?;
         Ok(Self {
             connection,
             means,
@@ -78,6 +76,7 @@ impl<'c, DB: Engine> Act<'c, DB> {
             dmp_id,
             facts,
             moment,
+            matrix,
         })
     }
 
@@ -91,7 +90,7 @@ impl<'c, DB: Engine> Act<'c, DB> {
     /// # Errors
     /// [`Error::Refused`].
     pub(crate) fn demand(&self, operation: Operation, concern: Concern) -> Result<()> {
-        let book = self.means.book_at(self.moment);
+        let book = self.means.book(&self.matrix);
         let case = Case::new(&self.actor, &self.dmp_id, &self.facts, operation, self.moment, book).about(concern);
         verdict(&case).map(drop).map_err(Error::Refused)
     }

@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "tests fail by panicking"
 )]
 
@@ -17,8 +18,10 @@ use uuid::Uuid;
 
 use crate::circle::Circles;
 use crate::decision::Book;
-use crate::fact::{Consent, End, Evidence, Fact, Grantee, Recorder, Representation, Representative, What};
-use crate::matrix::{Matrices, Matrix};
+use crate::fact::{
+    Authorization, Consent, End, Evidence, Fact, Grantee, Recorder, Representation, Representative, What,
+};
+use crate::matrix::{EMBEDDED, Matrix};
 
 pub(crate) const MOMENT: &str = "2026-11-22T10:00:00Z";
 const ISSUER: &str = "https://issuer.test";
@@ -38,8 +41,8 @@ pub(crate) fn dmp_id() -> DmpId {
 /// The data that the program carries, read once.
 pub(crate) fn book() -> Book<'static> {
     static DATA: LazyLock<(Matrix, Circles)> = LazyLock::new(|| {
-        let matrices = Matrices::embedded().unwrap();
-        (matrices.at(moment()).clone(), Circles::embedded([]).unwrap())
+        let matrix = Matrix::parse(EMBEDDED[0]).unwrap();
+        (matrix, Circles::embedded([]).unwrap())
     });
     Book {
         matrix: &DATA.0,
@@ -118,11 +121,18 @@ pub(crate) fn opposition(kind: OppositionKind) -> What {
 }
 
 pub(crate) fn authorization() -> What {
-    What::Authorization(Grantee::Professional(the_professional()))
+    authorization_of(Grantee::Professional(the_professional()))
 }
 
 pub(crate) fn structure_authorization() -> What {
-    What::Authorization(Grantee::Structure(the_structure()))
+    authorization_of(Grantee::Structure(the_structure()))
+}
+
+fn authorization_of(grantee: Grantee) -> What {
+    What::Authorization(Authorization {
+        grantee,
+        profession: None,
+    })
 }
 
 pub(crate) fn block() -> What {

@@ -275,14 +275,23 @@ fn grant(case: &Case, permits: &[&Rule], applies: impl Applies) -> Grant {
         .filter_map(|scope| (scope.until)(case))
         .chain(case.matrix.valid_until);
     Grant {
-        permissions: EVERY_OPERATION
-            .iter()
-            .filter_map(|operation| permission(&case.doing(*operation), applies))
-            .collect(),
+        permissions: permissions(case, applies),
         sees: seen(&case.doing(Operation::ReadDocuments), applies),
         obligations: obligations(permits),
         valid_until: ends.min(),
     }
+}
+
+/// What is open in the mode of the case, operation by operation, whichever was asked for.
+pub(crate) fn open(case: &Case) -> Vec<Permission> {
+    permissions(case, Rule::applies)
+}
+
+fn permissions(case: &Case, applies: impl Applies) -> Vec<Permission> {
+    let operations = EVERY_OPERATION.iter();
+    operations
+        .filter_map(|operation| permission(&case.doing(*operation), applies))
+        .collect()
 }
 
 fn permission(case: &Case, applies: impl Applies) -> Option<Permission> {

@@ -21,7 +21,7 @@ pub enum What {
     /// Somebody speaks for the person.
     Representation(Representation),
     /// A professional, or everybody acting in a structure, may consult (L1111-19).
-    Authorization(Grantee),
+    Authorization(Authorization),
     /// A professional may not come in (L1111-19).
     Block(ProfessionalId),
     /// A professional is the person's treating physician (R1111-38).
@@ -98,6 +98,15 @@ impl fmt::Debug for Representative {
     }
 }
 
+/// An authorisation to consult.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorization {
+    /// Whom it lets in.
+    pub grantee: Grantee,
+    /// A professional's profession (TRE_G15), as known when it was recorded. It opens nothing: it is for counting.
+    pub profession: Option<String>,
+}
+
 /// Whom an authorisation lets in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grantee {
@@ -164,8 +173,10 @@ impl What {
             Self::Consent(_) => Kind::Consent,
             Self::Opposition(_) => Kind::Opposition,
             Self::Representation(_) => Kind::Representation,
-            Self::Authorization(Grantee::Professional(_)) => Kind::ProfessionalAuthorization,
-            Self::Authorization(Grantee::Structure(_)) => Kind::StructureAuthorization,
+            Self::Authorization(authorization) => match authorization.grantee {
+                Grantee::Professional(_) => Kind::ProfessionalAuthorization,
+                Grantee::Structure(_) => Kind::StructureAuthorization,
+            },
             Self::Block(_) => Kind::Block,
             Self::TreatingPhysician(_) => Kind::TreatingPhysician,
         }
@@ -177,7 +188,7 @@ impl What {
             Self::Consent(consent) => consent.purpose.as_str_name(),
             Self::Opposition(kind) => kind.as_str_name(),
             Self::Representation(representation) => representation.representative.as_str(),
-            Self::Authorization(grantee) => grantee.as_str(),
+            Self::Authorization(authorization) => authorization.grantee.as_str(),
             Self::Block(professional) | Self::TreatingPhysician(professional) => professional.as_str(),
         }
     }

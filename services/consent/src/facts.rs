@@ -15,7 +15,9 @@ use store::{Engine, Error, Result};
 use uuid::Uuid;
 
 use crate::decision::Facts;
-use crate::fact::{Consent, End, Evidence, Fact, Grantee, Kind, Recorder, Representation, Representative, What};
+use crate::fact::{
+    Authorization, Consent, End, Evidence, Fact, Grantee, Kind, Recorder, Representation, Representative, What,
+};
 use crate::party::Party;
 
 /// A statement that gives whole facts.
@@ -359,6 +361,28 @@ pub(crate) async fn list<DB: Engine>(
     }))
 }
 
+/// At most `limit` live authorisations of professionals, of every dossier, after one of them in the order of dossiers.
+pub(crate) async fn population<DB: Engine>(
+    connection: &mut DB::Connection,
+    after: Option<(&DmpId, Uuid)>,
+    moment: Timestamp,
+    limit: i64,
+) -> Result<Vec<Fact>> {
+    let rows = sqlx::query(with_columns!(
+        "SELECT",
+        "FROM facts WHERE kind = $1 AND revision_to IS NULL AND (dmp_id, fact_id) > ($2, $3)
+         AND (valid_until IS NULL OR valid_until > $4) ORDER BY dmp_id, fact_id LIMIT $5"
+    ))
+    .bind(Kind::ProfessionalAuthorization.name())
+    .bind(after.map_or("", |(dmp_id, _)| dmp_id.as_str()))
+    .bind(after.map_or(Uuid::nil(), |(_, id)| id))
+    .bind(to_micros(moment))
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(from_row::<DB>).collect()
+}
+
 /// What a fact says besides its subject, as the contract's message without what columns hold.
 fn details(what: &What) -> Vec<u8> {
     match what {
@@ -380,7 +404,12 @@ fn details(what: &What) -> Vec<u8> {
             ..pb::Representation::default()
         }
         .encode_to_vec(),
-        What::Opposition(_) | What::Authorization(_) | What::Block(_) | What::TreatingPhysician(_) => Vec::new(),
+        What::Authorization(authorization) => pb::Authorization {
+            profession: authorization.profession.clone().unwrap_or_default(),
+            ..pb::Authorization::default()
+        }
+        .encode_to_vec(),
+        What::Opposition(_) | What::Block(_) | What::TreatingPhysician(_) => Vec::new(),
     }
 }
 
@@ -421,13 +450,22 @@ fn what(kind: &str, subject: &str, details: &[u8]) -> Option<What> {
             representative: Representative::parse(subject)?,
             capacity: pb::Representation::decode(details).ok()?.capacity(),
         }),
-        Kind::ProfessionalAuthorization => What::Authorization(Grantee::Professional(professional()?)),
+        Kind::ProfessionalAuthorization => authorization(Grantee::Professional(professional()?), details)?,
         Kind::StructureAuthorization => {
-            What::Authorization(Grantee::Structure(StructureId::parse(subject, Check::Lenient).ok()?))
+            let structure = StructureId::parse(subject, Check::Lenient).ok()?;
+            authorization(Grantee::Structure(structure), details)?
         }
         Kind::Block => What::Block(professional()?),
         Kind::TreatingPhysician => What::TreatingPhysician(professional()?),
     })
+}
+
+fn authorization(grantee: Grantee, details: &[u8]) -> Option<What> {
+    let profession = pb::Authorization::decode(details).ok()?.profession;
+    Some(What::Authorization(Authorization {
+        grantee,
+        profession: (!profession.is_empty()).then_some(profession),
+    }))
 }
 
 fn consent(subject: &str, details: &[u8]) -> Option<Consent> {

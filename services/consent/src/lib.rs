@@ -5,6 +5,8 @@
 //! - A decision is a pure function of the facts at a revision, the actor, the operation, the mode, the moment and the
 //!   version of the habilitation matrix. The rules are one table ([`rules::RULES`]); one forbid beats every permit, and
 //!   what no rule permits is refused.
+//! - The habilitation matrix is data: a version is checked completely, published for a moment to come, never changed,
+//!   and can be tried on the population before.
 //! - A narrowing that was acknowledged governs every decision that starts afterwards, on every instance: decisions are
 //!   made on the database, and nothing is cached.
 //! - Every change leaves as an event, in the transaction of the change.
@@ -16,8 +18,10 @@ pub mod decision;
 mod error;
 pub mod fact;
 mod facts;
+mod matrices;
 pub mod matrix;
 mod party;
+mod population;
 mod rpc;
 pub mod rules;
 mod standing;
@@ -30,6 +34,7 @@ mod cases;
 use api::consent::v1::access_service_server::AccessServiceServer;
 use api::consent::v1::authorization_service_server::AuthorizationServiceServer;
 use api::consent::v1::consent_service_server::ConsentServiceServer;
+use api::consent::v1::matrix_service_server::MatrixServiceServer;
 use api::consent::v1::representation_service_server::RepresentationServiceServer;
 use serve::Starting;
 use serve::config::Settings;
@@ -47,10 +52,11 @@ pub use standing::{Ground, Standing, grounds};
 pub use type_set::TypeSet;
 
 use act::Means;
-use matrix::Matrices;
+use matrices::Shelf;
 use rpc::Rpc;
 
-const OWN_MIGRATIONS: &[Migration] = store::migrations![(1000, "1000_consent"), (1001, "1001_past")];
+const OWN_MIGRATIONS: &[Migration] =
+    store::migrations![(1000, "1000_consent"), (1001, "1001_past"), (1002, "1002_matrices")];
 
 /// The consent service.
 #[derive(Debug)]
@@ -70,12 +76,13 @@ impl Service for Consent {
     }
 
     async fn routes<DB: Engine>(context: Context<DB>, config: Config) -> Result<Routes, StartError> {
-        let matrices = Matrices::embedded().map_err(|error| StartError::Service(error.to_string()))?;
+        let published = matrices::publish_embedded(&context.db, context.clock.now()).await;
+        published.map_err(|error| StartError::Service(error.to_string()))?;
         let circles = Circles::embedded(config.centres_15()?).map_err(StartError::Service)?;
         let rpc = Rpc::new(
             context.db,
             Means {
-                matrices: Arc::new(matrices),
+                matrices: Arc::new(Shelf::default()),
                 circles: Arc::new(circles),
                 clock: context.clock,
                 random: context.random,
@@ -84,6 +91,7 @@ impl Service for Consent {
         Ok(Routes::new(ConsentServiceServer::new(rpc.clone()))
             .add_service(RepresentationServiceServer::new(rpc.clone()))
             .add_service(AuthorizationServiceServer::new(rpc.clone()))
-            .add_service(AccessServiceServer::new(rpc)))
+            .add_service(AccessServiceServer::new(rpc.clone()))
+            .add_service(MatrixServiceServer::new(rpc)))
     }
 }

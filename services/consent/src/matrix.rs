@@ -1,18 +1,28 @@
 //! The habilitation matrix (R1111-46): which party may read, or submit, which types of documents. Versioned data.
 //!
-//! A version is read and checked when the process starts: an unknown profession, class or type stops it and names the
-//! line. A moment for which no version is in force gets one that gives nothing: closed, not open.
+//! A version is checked completely before it counts: every unknown profession, class or type is named by its line. A
+//! moment for which no version is in force gets one that gives nothing: closed, not open.
 
 use api::codes::{DOCUMENT_CLASSES, DOCUMENT_TYPES, PROFESSIONS, class_of};
 use api::common::v1::Role;
+use api::consent::v1::Operation;
 use api::oid::DOCUMENT_CLASS;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::time::Timestamp;
 
 use crate::type_set::{TYPES_MAX, TypeSet};
 
 /// The versions that this program carries, oldest first.
-const VERSIONS: &[(&str, &str)] = &[("matrix/2026-1.tsv", include_str!("../matrix/2026-1.tsv"))];
+pub(crate) const EMBEDDED: &[&str] = &[include_str!("../matrix/2026-1.tsv")];
+
+/// The name of what stands in where no version is in force; no version may have it.
+pub(crate) const NOTHING: &str = "none";
+
+/// Problems told at once; whoever has more mends these first.
+const PROBLEMS_MAX: usize = 20;
+
+/// Length of a version's name.
+const NAME_BYTES_MAX: usize = 64;
 
 /// Who speaks for the person: the holder and its representatives.
 const HOLDER: &str = "HOLDER";
@@ -44,14 +54,25 @@ pub struct Matrix {
 
 /// Where a matrix is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}, line {line}: {problem}")]
+#[error("line {line}: {problem}")]
 pub struct MatrixError {
-    /// The file.
-    pub file: &'static str,
-    /// The line, from 1; 0 for the file as a whole.
+    /// The line, from 1; 0 for the text as a whole.
     pub line: usize,
     /// What is wrong with it.
     pub problem: String,
+}
+
+/// What changes for a party from one version to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The party: a profession, or what stands in its place.
+    pub party: String,
+    /// Reading or submitting.
+    pub operation: Operation,
+    /// Types gained.
+    pub gained: TypeSet,
+    /// Types lost.
+    pub lost: TypeSet,
 }
 
 /// How closely a line looks at a type: the closest one decides.
@@ -83,16 +104,38 @@ impl Matrix {
     /// Reads a version.
     ///
     /// # Errors
-    /// [`MatrixError`] at the first line that is wrong.
-    pub fn parse(file: &'static str, text: &str) -> Result<Self, MatrixError> {
-        let at = |line| move |problem| MatrixError { file, line, problem };
+    /// Every line that is wrong, as far as [`PROBLEMS_MAX`]; then what is wrong with the whole.
+    pub fn parse(text: &str) -> Result<Self, Vec<MatrixError>> {
         let mut draft = Draft::default();
-        for (line, row) in (1..).zip(text.lines()) {
-            if !row.is_empty() && !row.starts_with('#') {
-                draft.take(line, row).map_err(at(line))?;
-            }
+        let rows = (1..).zip(text.lines());
+        let wrong = |(line, row): (usize, &str)| {
+            let problem = draft.take(line, row).err()?;
+            Some(MatrixError { line, problem })
+        };
+        let says_something = |(_, row): &(usize, &str)| !row.is_empty() && !row.starts_with('#');
+        let problems: Vec<_> = rows
+            .filter(says_something)
+            .filter_map(wrong)
+            .take(PROBLEMS_MAX)
+            .collect();
+        if !problems.is_empty() {
+            return Err(problems);
         }
-        draft.finish().map_err(at(0))
+        draft.finish().map_err(|problem| vec![MatrixError { line: 0, problem }])
+    }
+
+    /// What changes from this version to another, by party, reading first.
+    pub fn changes(&self, other: &Self) -> Vec<Change> {
+        let parties: BTreeSet<&String> = self.parties.keys().chain(other.parties.keys()).collect();
+        let changes = parties.into_iter().flat_map(|party| {
+            let of = |matrix: &Self| matrix.parties.get(party).copied().unwrap_or_default();
+            let (before, after) = (of(self), of(other));
+            [
+                Change::of(party, Operation::ReadDocuments, before.read, after.read),
+                Change::of(party, Operation::SubmitDocuments, before.submit, after.submit),
+            ]
+        });
+        changes.filter(Change::is_one).collect()
     }
 
     /// What the version gives to a caller: by profession, or by what stands in its place.
@@ -109,18 +152,29 @@ impl Matrix {
             .unwrap_or_default()
     }
 
-    fn in_force(&self, moment: Timestamp) -> bool {
-        self.valid_from <= moment && self.valid_until.is_none_or(|end| moment < end)
-    }
-
     /// Stands in where no version is in force.
-    fn nothing() -> Self {
+    pub fn nothing() -> Self {
         Self {
-            version: "none".to_owned(),
+            version: NOTHING.to_owned(),
             valid_from: Timestamp::MIN,
             valid_until: None,
             parties: BTreeMap::new(),
         }
+    }
+}
+
+impl Change {
+    fn of(party: &str, operation: Operation, before: TypeSet, after: TypeSet) -> Self {
+        Self {
+            party: party.to_owned(),
+            operation,
+            gained: after.without(before),
+            lost: before.without(after),
+        }
+    }
+
+    fn is_one(&self) -> bool {
+        !(self.gained.is_empty() && self.lost.is_empty())
     }
 }
 
@@ -135,7 +189,7 @@ impl Draft {
 
     fn direct(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
-            "version" => self.version = Some(value.to_owned()),
+            "version" => self.version = Some(name_of(value)?),
             "valid_from" => self.valid_from = Some(moment(value)?),
             "valid_until" => self.valid_until = Some(moment(value)?),
             _ => return Err(format!("unknown directive `{name}`")),
@@ -193,6 +247,9 @@ impl Draft {
             reach.read = if cell.read { reach.read | this } else { reach.read };
             reach.submit = if cell.submit { reach.submit | this } else { reach.submit };
         }
+        if DOCUMENT_TYPES.len() > TYPES_MAX {
+            return Err("the value set has more document types than a set of types can hold".to_owned());
+        }
         let valid_from = self.valid_from.ok_or("`valid_from` is missing")?;
         if self.valid_until.is_some_and(|end| end <= valid_from) {
             return Err("`valid_until` must be later than `valid_from`".to_owned());
@@ -204,6 +261,16 @@ impl Draft {
             parties,
         })
     }
+}
+
+fn name_of(value: &str) -> Result<String, String> {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if value.is_empty() || value.len() > NAME_BYTES_MAX || !value.bytes().all(sound) || value == NOTHING {
+        return Err(format!(
+            "a version's name has 1 to {NAME_BYTES_MAX} letters, digits, `.`, `-`, `_`"
+        ));
+    }
+    Ok(value.to_owned())
 }
 
 fn moment(value: &str) -> Result<Timestamp, String> {
@@ -261,65 +328,48 @@ fn is_of_dmp(code: &str) -> bool {
     class_of(code).is_some_and(|class| class.system == DOCUMENT_CLASS && class.code != TECHNICAL_CLASS)
 }
 
-/// Every version there is.
-#[derive(Debug, Clone)]
-pub struct Matrices {
-    versions: Vec<Matrix>,
-    nothing: Matrix,
+/// When a published version is in force, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Term {
+    /// The version.
+    pub version: String,
+    /// Since when.
+    pub from: Timestamp,
+    /// Until when (exclusive).
+    pub until: Option<Timestamp>,
 }
 
-impl Matrices {
-    /// The versions that this program carries.
-    ///
-    /// # Errors
-    /// [`MatrixError`] when one is wrong, or when two are in force at the same time.
-    pub fn embedded() -> Result<Self, MatrixError> {
-        Self::of(VERSIONS)
-    }
-
-    fn of(texts: &[(&'static str, &str)]) -> Result<Self, MatrixError> {
-        let mut versions: Vec<Matrix> = Vec::new();
-        for (file, text) in texts {
-            let matrix = Matrix::parse(file, text)?;
-            let problem = |problem: &str| MatrixError {
-                file,
-                line: 0,
-                problem: problem.to_owned(),
-            };
-            if DOCUMENT_TYPES.len() > TYPES_MAX {
-                return Err(problem(
-                    "the value set has more document types than a set of types can hold",
-                ));
-            }
-            if versions.iter().any(|other| other.version == matrix.version) {
-                return Err(problem("this version exists already"));
-            }
-            if versions
-                .last()
-                .is_some_and(|last| last.valid_until.is_none_or(|end| end > matrix.valid_from))
-            {
-                return Err(problem("it is in force at the same time as the version before it"));
-            }
-            versions.push(matrix);
+impl Matrix {
+    /// The version's own term.
+    pub fn term(&self) -> Term {
+        Term {
+            version: self.version.clone(),
+            from: self.valid_from,
+            until: self.valid_until,
         }
-        Ok(Self {
-            versions,
-            nothing: Matrix::nothing(),
-        })
     }
+}
 
-    /// The version in force at a moment; one that gives nothing where there is none.
-    pub fn at(&self, moment: Timestamp) -> &Matrix {
-        let mut newest_first = self.versions.iter().rev();
-        newest_first
-            .find(|matrix| matrix.in_force(moment))
-            .unwrap_or(&self.nothing)
+/// The version in force at a moment: the latest that has begun, if it has not ended.
+pub fn in_force(terms: &[Term], moment: Timestamp) -> Option<&Term> {
+    let begun = terms.iter().filter(|term| term.from <= moment);
+    let latest = begun.max_by_key(|term| term.from);
+    latest.filter(|term| term.until.is_none_or(|end| moment < end))
+}
+
+/// The version from which a new one would take over; `None` where none is in force when it begins.
+///
+/// # Errors
+/// The version that would be in force at the same time. One without an end of its own gives way to a later one.
+pub fn takes_over<'t>(terms: &'t [Term], new: &Term) -> Result<Option<&'t Term>, &'t Term> {
+    let before_the_others = |other: &&Term| new.until.is_some_and(|end| end <= other.from);
+    let later = terms.iter().filter(|term| term.from >= new.from);
+    if let Some(overlapped) = later.into_iter().find(|other| !before_the_others(other)) {
+        return Err(overlapped);
     }
-
-    /// The version of this name, as decisions carry it.
-    pub fn version(&self, name: &str) -> Option<&Matrix> {
-        let mut all = self.versions.iter().chain([&self.nothing]);
-        all.find(|matrix| matrix.version == name)
+    match in_force(terms, new.from) {
+        Some(standing) if standing.until.is_some() => Err(standing),
+        standing => Ok(standing),
     }
 }
 
@@ -343,8 +393,7 @@ mod tests {
     }
 
     fn embedded() -> Matrix {
-        let matrices = Matrices::embedded().unwrap();
-        matrices.at("2026-11-22T12:00:00Z".parse().unwrap()).clone()
+        Matrix::parse(EMBEDDED[0]).unwrap()
     }
 
     fn profession(code: &str) -> Reach {
@@ -425,13 +474,12 @@ mod tests {
     const HEAD: &str = "version\tx\nvalid_from\t2026-01-01T00:00:00Z\n";
 
     fn problem(row: &str) -> (usize, String) {
-        let error = Matrix::parse("x.tsv", &format!("{HEAD}{row}")).unwrap_err();
-        assert_eq!(error.file, "x.tsv");
+        let [error] = Matrix::parse(&format!("{HEAD}{row}")).unwrap_err().try_into().unwrap();
         (error.line, error.problem)
     }
 
     #[test]
-    fn a_line_with_an_unknown_code_refuses_to_start_and_is_named() {
+    fn a_line_with_an_unknown_code_is_refused_and_named() {
         assert_eq!(problem("11\t*\tread"), (3, "unknown profession `11`".into()));
         assert_eq!(
             problem("# why\n10\tclass:12\tread"),
@@ -465,7 +513,7 @@ mod tests {
             rows.iter().rev().copied().collect::<Vec<_>>().join("\n"),
         );
         for text in [written, reversed] {
-            let matrix = Matrix::parse("x.tsv", &format!("{HEAD}{text}")).unwrap();
+            let matrix = Matrix::parse(&format!("{HEAD}{text}")).unwrap();
             let reach = matrix.reach(Role::Professional, Some("10"));
             assert!(reach.read.holds(types(&["11488-4", "SYNTH"])) && !reach.read.holds(types(&["15508-5"])));
             assert!(reach.submit.holds(types(&["SYNTH"])) && !reach.submit.holds(types(&["11488-4"])));
@@ -473,16 +521,88 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_is_in_force_from_its_first_moment_until_before_its_last() {
-        let first = "version\ta\nvalid_from\t2026-01-01T00:00:00Z\nvalid_until\t2026-06-01T00:00:00Z\n";
-        let second = "version\tb\nvalid_from\t2026-06-01T00:00:00Z\n";
-        let matrices = Matrices::of(&[("a", first), ("b", second)]).unwrap();
-        let version = |moment: &str| matrices.at(moment.parse().unwrap()).version.clone();
-        assert_eq!(version("2025-12-31T23:59:59Z"), "none");
-        assert_eq!(version("2026-01-01T00:00:00Z"), "a");
-        assert_eq!(version("2026-05-31T23:59:59Z"), "a");
-        assert_eq!(version("2026-06-01T00:00:00Z"), "b");
-        assert!(Matrices::of(&[("b", second), ("a", first)]).is_err());
-        assert!(Matrices::of(&[("a", first), ("a", first)]).is_err());
+    fn every_wrong_line_is_named_at_once() {
+        let text = format!("{HEAD}11\t*\tread\n10\t*\tread\n10\tclass:12\tread\n10\t*\twrite");
+        let errors = Matrix::parse(&text).unwrap_err();
+        assert_eq!(errors.iter().map(|error| error.line).collect::<Vec<_>>(), [3, 5, 6]);
+        let many = format!("{HEAD}{}", "11\t*\tread\n".repeat(100));
+        assert_eq!(Matrix::parse(&many).unwrap_err().len(), PROBLEMS_MAX);
+        let missing = Matrix::parse("10\t*\tread").unwrap_err();
+        assert_eq!((missing.len(), missing[0].line), (1, 0));
+        for name in ["none", "", "a b", "é"] {
+            let text = format!("version\t{name}\nvalid_from\t2026-01-01T00:00:00Z\n");
+            assert_eq!(Matrix::parse(&text).unwrap_err()[0].line, 1, "{name}");
+        }
+    }
+
+    fn term(version: &str, from: &str, until: Option<&str>) -> Term {
+        let day = |day: &str| format!("{day}T00:00:00Z").parse().unwrap();
+        Term {
+            version: version.to_owned(),
+            from: day(from),
+            until: until.map(day),
+        }
+    }
+
+    #[test]
+    fn a_version_is_in_force_from_its_first_moment_until_before_its_last() {
+        let terms = [
+            term("b", "2026-06-01", None),
+            term("a", "2026-01-01", Some("2026-05-01")),
+            term("c", "2027-01-01", Some("2028-01-01")),
+        ];
+        let version = |moment: &str| in_force(&terms, moment.parse().unwrap()).map(|term| term.version.as_str());
+        assert_eq!(version("2025-12-31T23:59:59Z"), None);
+        assert_eq!(version("2026-01-01T00:00:00Z"), Some("a"));
+        assert_eq!(version("2026-05-01T00:00:00Z"), None);
+        assert_eq!(version("2026-06-01T00:00:00Z"), Some("b"));
+        assert_eq!(version("2027-01-01T00:00:00Z"), Some("c"));
+        // What gave way does not come back.
+        assert_eq!(version("2028-01-01T00:00:00Z"), None);
+    }
+
+    #[test]
+    fn a_new_version_takes_over_from_one_without_end_and_overlaps_no_other() {
+        let terms = [
+            term("a", "2026-01-01", None),
+            term("b", "2027-01-01", Some("2028-01-01")),
+        ];
+        let name = |found: Result<Option<&Term>, &Term>| {
+            found
+                .map(|term| term.map(|term| term.version.clone()))
+                .map_err(|term| term.version.clone())
+        };
+        let (a, b) = ("a".to_owned(), "b".to_owned());
+        let new = |from, until| name(takes_over(&terms, &term("new", from, until)));
+        assert_eq!(new("2026-06-01", Some("2027-01-01")), Ok(Some(a.clone())));
+        assert_eq!(new("2026-06-01", Some("2027-01-02")), Err(b.clone()));
+        assert_eq!(new("2026-06-01", None), Err(b.clone()));
+        assert_eq!(new("2027-01-01", None), Err(b.clone()));
+        assert_eq!(new("2027-06-01", None), Err(b));
+        assert_eq!(new("2028-01-01", None), Ok(None));
+        assert_eq!(new("2025-01-01", None), Err(a));
+        assert_eq!(new("2025-01-01", Some("2026-01-01")), Ok(None));
+    }
+
+    #[test]
+    fn changes_are_told_by_party_and_operation() {
+        let of = |rows: &str| Matrix::parse(&format!("{HEAD}{rows}")).unwrap();
+        let before = of("10\ttype:SYNTH,type:11488-4\tread\n60\ttype:SYNTH\tread");
+        let after = of("10\ttype:SYNTH\tread+submit\n80\ttype:11502-2\tread\n60\ttype:SYNTH\tread");
+        let change = |party: &str, operation, gained: &[&str], lost: &[&str]| Change {
+            party: party.to_owned(),
+            operation,
+            gained: types(gained),
+            lost: types(lost),
+        };
+        assert_eq!(
+            before.changes(&after),
+            [
+                change("10", Operation::ReadDocuments, &[], &["11488-4"]),
+                change("10", Operation::SubmitDocuments, &["SYNTH"], &[]),
+                change("80", Operation::ReadDocuments, &["11502-2"], &[]),
+            ]
+        );
+        assert_eq!(before.changes(&before), []);
     }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod authorization;
 mod consent;
+mod matrix;
 mod past;
 pub(crate) mod render;
 mod representation;
@@ -22,7 +23,7 @@ use crate::decision::{Case, Concern, verdict};
 use crate::error::{Error, Result};
 use crate::facts;
 
-/// All four gRPC services: they share everything.
+/// All gRPC services: they share everything.
 pub(crate) struct Rpc<DB: Engine> {
     db: Db<DB>,
     means: Means,
@@ -65,8 +66,8 @@ impl<DB: Engine> Rpc<DB> {
     ) -> Result<()> {
         let facts = facts::of_actor::<DB>(connection, dmp_id, actor).await?;
         let moment = self.means.clock.now();
-        let book = self.means.book_at(moment);
-        let case = Case::new(actor, dmp_id, &facts, operation, moment, book);
+        let matrix = self.means.matrices.at::<DB>(connection, moment).await?;
+        let case = Case::new(actor, dmp_id, &facts, operation, moment, self.means.book(&matrix));
         verdict(&case.about(concern)).map(drop).map_err(Error::Refused)
     }
 }

@@ -160,8 +160,8 @@ impl Reader<'_> {
             What::Opposition(OppositionKind::Centre15) => Some(Ground::OppositionToCentre15),
             What::Opposition(OppositionKind::Unspecified) => None,
             What::Representation(other) => self.is_the(&other.representative).then_some(Ground::Representation),
-            What::Authorization(grantee) => {
-                (lets_in(grantee, self.actor) && self.counts(fact)).then_some(Ground::Authorization)
+            What::Authorization(authorization) => {
+                (lets_in(&authorization.grantee, self.actor) && self.counts(fact)).then_some(Ground::Authorization)
             }
             What::Block(professional) => is(self.actor, professional).then_some(Ground::Block),
             What::TreatingPhysician(professional) => {

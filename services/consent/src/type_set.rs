@@ -21,7 +21,7 @@ static PLACES: LazyLock<BTreeMap<&'static str, u32>> = LazyLock::new(|| {
 });
 
 /// A set of document types.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct TypeSet(u128);
 
 impl TypeSet {

@@ -14,7 +14,6 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::cases::{self, fact, later};
 use crate::fact::What;
-use crate::matrix::Matrices;
 use crate::rules::Effect;
 use crate::standing::grounds;
 
@@ -684,9 +683,9 @@ fn a_decision_names_what_it_stands_on() {
 #[test]
 fn without_a_matrix_in_force_professionals_are_refused() {
     let early = "2015-01-01T00:00:00Z".parse().unwrap();
-    let matrices = Matrices::embedded().unwrap();
+    let nothing = Matrix::nothing();
     let book = Book {
-        matrix: matrices.at(early),
+        matrix: &nothing,
         ..cases::book()
     };
     let live = facts([consented(), fact(cases::authorization()).until(later(10))]);

@@ -6,6 +6,7 @@ use api::consent::v1::Operation;
 use api::consent::v1::access_service_server::AccessService;
 use api::identity::{Check, DmpId};
 use serve::{Actor, Call, Failure, Violations};
+use std::sync::Arc;
 use store::Engine;
 use store::time::Timestamp;
 use tonic::{Request, Response, Status};
@@ -14,6 +15,7 @@ use super::{Rpc, actor_of, render};
 use crate::decision::{Book, Case, Decision, Facts, decide};
 use crate::error::Result;
 use crate::facts;
+use crate::matrix::Matrix;
 use crate::rules::{DEFAULT, RULES};
 
 /// Length of a reason, in characters.
@@ -32,10 +34,11 @@ impl<DB: Engine> AccessService for Rpc<DB> {
         let facts = facts::of_actor::<DB>(&mut connection, &asked.dmp_id, &actor)
             .await
             .map_err(Failure::from)?;
-        drop(connection);
         // After the read: a term that ends meanwhile has ended.
         let moment = self.means.clock.now();
-        let decision = asked.decide(&actor, &facts, moment, self.means.book_at(moment));
+        let matrix = self.matrix_at(&mut connection, moment).await?;
+        drop(connection);
+        let decision = asked.decide(&actor, &facts, moment, self.means.book(&matrix));
         Ok(Response::new(render::decision(&decision)))
     }
 
@@ -53,9 +56,10 @@ impl<DB: Engine> AccessService for Rpc<DB> {
                 .map_err(Failure::from)?;
             read.push((asked, facts));
         }
-        drop(connection);
         let moment = self.means.clock.now();
-        let book = self.means.book_at(moment);
+        let matrix = self.matrix_at(&mut connection, moment).await?;
+        drop(connection);
+        let book = self.means.book(&matrix);
         let answers = read
             .iter()
             .map(|(asked, facts)| asked.decide(&actor, facts, moment, book));
@@ -94,10 +98,18 @@ impl<DB: Engine> AccessService for Rpc<DB> {
     ) -> Result<Response<pb::ListRulesResponse>, Status> {
         Call::of(&request)?;
         let default = render::printed(DEFAULT, "forbid");
+        let mut connection = self.db.read().await.map_err(Failure::from)?;
+        let matrix = self.matrix_at(&mut connection, self.means.clock.now()).await?;
         Ok(Response::new(pb::ListRulesResponse {
             rules: RULES.iter().map(render::rule).chain([default]).collect(),
-            matrix_version: self.means.matrices.at(self.means.clock.now()).version.clone(),
+            matrix_version: matrix.version.clone(),
         }))
+    }
+}
+
+impl<DB: Engine> Rpc<DB> {
+    async fn matrix_at(&self, connection: &mut DB::Connection, moment: Timestamp) -> Result<Arc<Matrix>, Failure> {
+        Ok(self.means.matrices.at::<DB>(connection, moment).await?)
     }
 }
 

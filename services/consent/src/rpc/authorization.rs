@@ -1,5 +1,6 @@
 //! AuthorizationService: who, among professionals and structures, may come in.
 
+use api::codes::PROFESSIONS;
 use api::common::v1::Role;
 use api::consent::v1 as pb;
 use api::consent::v1::authorization_service_server::AuthorizationService;
@@ -16,7 +17,7 @@ use super::{Rpc, actor_of, dmp_id, fact_named, page, request_key};
 use crate::act::Act;
 use crate::decision::Concern;
 use crate::error::{Error, Result};
-use crate::fact::{Fact, Grantee, Kind, What};
+use crate::fact::{Authorization, Fact, Grantee, Kind, What};
 use crate::facts::{self, Listing};
 use crate::term;
 
@@ -35,20 +36,23 @@ impl<DB: Engine> AuthorizationService for Rpc<DB> {
     ) -> Result<Response<pb::Authorization>, Status> {
         let actor = actor_of(Call::of(&request)?)?;
         let message = request.into_inner();
-        let (request_id, dmp_id, grantee, until) = authorized(&message)?;
+        let (request_id, dmp_id, mut authorization, until) = authorized(&message)?;
         let key = request_key(&actor, AUTHORIZE, request_id, &message);
         let means = self.means.clone();
         let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
             Box::pin(async move {
-                let concern = match &grantee {
+                let concern = match &authorization.grantee {
                     Grantee::Professional(professional) => own(&actor, professional, Concern::OwnEntry),
                     Grantee::Structure(_) => Concern::SomebodyElse,
                 };
+                if concern == Concern::OwnEntry {
+                    authorization.profession = actor.profession.clone();
+                }
                 let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
                 act.demand(Operation::ManageProfessionals, concern)?;
                 let until = end(until, act.moment())?;
                 // A new term, longer or shorter, takes the place of the old one.
-                let fact = act.replace(What::Authorization(grantee), Some(until)).await?;
+                let fact = act.replace(What::Authorization(authorization), Some(until)).await?;
                 rendered(&fact)
             })
         })
@@ -224,9 +228,11 @@ impl<DB: Engine> Rpc<DB> {
 /// Whom an entry is about, for who ends it. A block is never one's own to end.
 fn concern(actor: &Actor, entry: Option<&Fact>) -> Concern {
     match entry.map(|fact| &fact.what) {
-        Some(What::Authorization(Grantee::Professional(professional)) | What::TreatingPhysician(professional)) => {
-            own(actor, professional, Concern::OwnEntry)
-        }
+        Some(What::Authorization(Authorization {
+            grantee: Grantee::Professional(professional),
+            ..
+        }))
+        | Some(What::TreatingPhysician(professional)) => own(actor, professional, Concern::OwnEntry),
         _ => Concern::SomebodyElse,
     }
 }
@@ -236,7 +242,7 @@ fn own(actor: &Actor, professional: &ProfessionalId, concern: Concern) -> Concer
     if own { concern } else { Concern::SomebodyElse }
 }
 
-type Authorized = (Uuid, DmpId, Grantee, Option<Timestamp>);
+type Authorized = (Uuid, DmpId, Authorization, Option<Timestamp>);
 
 fn authorized(message: &pb::AuthorizeProfessionalRequest) -> Result<Authorized, Failure> {
     let mut violations = Violations::default();
@@ -247,7 +253,19 @@ fn authorized(message: &pb::AuthorizeProfessionalRequest) -> Result<Authorized, 
         None => Some(None),
         given => violations.time("valid_until", given.as_ref()).map(Some),
     };
-    violations.gather((request_id, dossier, grantee, until))
+    let profession = profession(&mut violations, message);
+    let (request_id, dossier, grantee, until, profession) =
+        violations.gather((request_id, dossier, grantee, until, profession))?;
+    Ok((request_id, dossier, Authorization { grantee, profession }, until))
+}
+
+/// A profession that the nomenclature knows, or none; a structure has none.
+fn profession(violations: &mut Violations, message: &pb::AuthorizeProfessionalRequest) -> Option<Option<String>> {
+    let known = |code: &str| PROFESSIONS.find(code).is_some() && message.structure_id.is_empty();
+    violations.optional("profession", &message.profession, |code| {
+        let found = known(code).then(|| code.to_owned());
+        found.ok_or(("UNKNOWN_VALUE", "must be a profession (TRE_G15), for a professional"))
+    })
 }
 
 /// Exactly one of the two. Real identifiers fail their check digit now and then, so it is not demanded.

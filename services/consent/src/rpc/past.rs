@@ -13,7 +13,6 @@ use super::{Rpc, dmp_id, page, render};
 use crate::decision::{Case, Concern, decide, explain, lasting};
 use crate::error::Result;
 use crate::facts;
-use crate::party::Party;
 use crate::standing::grounds;
 
 impl<DB: Engine> Rpc<DB> {
@@ -28,8 +27,9 @@ impl<DB: Engine> Rpc<DB> {
             .await?;
         let (revision, moment) = self.then(&mut connection, &asked.dmp_id, asked.then).await?;
         let facts = facts::of_actor_at::<DB>(&mut connection, &asked.dmp_id, &asked.actor, revision).await?;
+        let matrix = self.means.matrices.at::<DB>(&mut connection, moment).await?;
         drop(connection);
-        let book = self.means.book_at(moment);
+        let book = self.means.book(&matrix);
         let case = Case::new(&asked.actor, &asked.dmp_id, &facts, asked.operation, moment, book).in_mode(asked.mode);
         let grounds: Vec<_> = grounds(&asked.actor, &asked.dmp_id, &facts.live, book.circles).collect();
         let spoken = explain(&case, &grounds);
@@ -50,9 +50,11 @@ impl<DB: Engine> Rpc<DB> {
         };
         let (revision, moment) = self.then(&mut connection, &asked.dmp_id, then).await?;
         let unknown = || Failure::invalid_field("matrix_version", "UNKNOWN_VALUE", "must be a version of the matrix");
-        let matrix = self.means.matrices.version(&asked.matrix_version).ok_or_else(unknown)?;
+        let version = &asked.matrix_version;
+        let matrix = self.means.matrices.version::<DB>(&mut connection, version).await?;
+        let matrix = matrix.ok_or_else(unknown)?;
         let facts = facts::of_actor_at::<DB>(&mut connection, &asked.dmp_id, &asked.actor, revision).await?;
-        let book = self.means.book(matrix);
+        let book = self.means.book(&matrix);
         let case = Case::new(&asked.actor, &asked.dmp_id, &facts, asked.operation, moment, book);
         Ok(render::decision(&decide(&case.in_mode(asked.mode))))
     }
@@ -80,9 +82,16 @@ impl<DB: Engine> Rpc<DB> {
         let then = Then { revision: None, moment };
         let (revision, moment) = self.then(&mut connection, &dossier, then).await?;
         let (named, next_page_token) = facts::parties::<DB>(&mut connection, &dossier, revision, moment, &page).await?;
+        let matrix = self.means.matrices.at::<DB>(&mut connection, moment).await?;
+        let book = self.means.book(&matrix);
         let mut parties = Vec::with_capacity(named.len());
         for party in &named {
-            let entry = self.reader(&mut connection, &dossier, revision, moment, party).await?;
+            let actor = party.actor();
+            let facts = facts::of_actor_at::<DB>(&mut connection, &dossier, &actor, revision).await?;
+            let case = Case::new(&actor, &dossier, &facts, Operation::ReadDocuments, moment, book);
+            let entry = lasting(&case)
+                .ok()
+                .map(|(bases, end)| render::party(party, &bases, end));
             parties.extend(entry);
         }
         Ok(pb::ListWhoCanAccessResponse {
@@ -90,24 +99,6 @@ impl<DB: Engine> Rpc<DB> {
             next_page_token,
             revision,
         })
-    }
-
-    /// The party's entry, if it may read.
-    async fn reader(
-        &self,
-        connection: &mut DB::Connection,
-        dmp_id: &DmpId,
-        revision: i64,
-        moment: Timestamp,
-        party: &Party,
-    ) -> Result<Option<pb::list_who_can_access_response::Party>> {
-        let actor = party.actor();
-        let facts = facts::of_actor_at::<DB>(connection, dmp_id, &actor, revision).await?;
-        let book = self.means.book_at(moment);
-        let case = Case::new(&actor, dmp_id, &facts, Operation::ReadDocuments, moment, book);
-        Ok(lasting(&case)
-            .ok()
-            .map(|(bases, end)| render::party(party, &bases, end)))
     }
 
     /// Explanations name rules and facts, so they are for those whom they concern.

@@ -25,9 +25,10 @@ pub(crate) fn resource(fact: &Fact) -> Resource {
         What::Consent(given) => Resource::Consent(consent(fact, given)),
         What::Opposition(kind) => Resource::Opposition(opposition(fact, *kind)),
         What::Representation(held) => Resource::Representation(representation(fact, held)),
-        What::Authorization(grantee) => {
-            Resource::Authorization(authorization(fact, AuthorizationKind::Authorized, grantee.as_str()))
-        }
+        What::Authorization(given) => Resource::Authorization(pb::Authorization {
+            profession: given.profession.clone().unwrap_or_default(),
+            ..authorization(fact, AuthorizationKind::Authorized, given.grantee.as_str())
+        }),
         What::Block(professional) => {
             Resource::Authorization(authorization(fact, AuthorizationKind::Blocked, professional.as_str()))
         }
@@ -109,6 +110,7 @@ fn authorization(fact: &Fact, kind: AuthorizationKind, grantee: &str) -> pb::Aut
         ended_at: ended_at(fact),
         recorded_by: fact.recorded_by.as_str().to_owned(),
         revision: fact.last_revision(),
+        profession: String::new(),
     }
 }
 

@@ -427,10 +427,11 @@ async fn every_field_that_is_wrong_is_listed(bench: Bench) {
             seconds: i64::MAX,
             nanos: 0,
         }),
+        profession: "11".into(),
     };
     let refusal = scene.authorize_with(&scene.holder(), wrong).await.unwrap_err();
     let fields: Vec<&str> = refusal.fields.iter().map(|(field, _)| field.as_str()).collect();
-    assert_eq!(fields, ["request_id", "professional_id", "valid_until"]);
+    assert_eq!(fields, ["request_id", "professional_id", "valid_until", "profession"]);
     let both = AuthorizeProfessionalRequest {
         structure_id: actor::HOSPITAL.into(),
         ..scene.authorization(actor::PHYSICIAN)

@@ -11,6 +11,7 @@ mod access;
 mod authorizations;
 mod consents;
 mod events;
+mod matrices;
 mod past;
 mod representations;
 mod scene;
