@@ -9,7 +9,7 @@
 //!   and can be tried on the population before.
 //! - A narrowing that was acknowledged governs every decision that starts afterwards, on every instance: decisions are
 //!   made on the database, and nothing is cached.
-//! - Every change leaves as an event, in the transaction of the change.
+//! - Every change leaves as an event, in the transaction of the change, and is told to those who watch.
 
 mod act;
 mod circle;
@@ -42,12 +42,13 @@ use serve::{Context, Service, StartError};
 use std::sync::Arc;
 use store::random::Random;
 use store::time::Clock;
-use store::{Engine, Migration, Migrations};
+use store::{Engine, Feed, Migration, Migrations};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 pub use circle::Circles;
-pub use config::Config;
+pub use config::{Config, Watch};
 pub use standing::{Ground, Standing, grounds};
 pub use type_set::TypeSet;
 
@@ -79,8 +80,11 @@ impl Service for Consent {
         let published = matrices::publish_embedded(&context.db, context.clock.now()).await;
         published.map_err(|error| StartError::Service(error.to_string()))?;
         let circles = Circles::embedded(config.centres_15()?).map_err(StartError::Service)?;
+        let feed = start_feed(&context).await?;
         let rpc = Rpc::new(
             context.db,
+            feed,
+            config.watch,
             Means {
                 matrices: Arc::new(Shelf::default()),
                 circles: Arc::new(circles),
@@ -94,4 +98,15 @@ impl Service for Consent {
             .add_service(AccessServiceServer::new(rpc.clone()))
             .add_service(MatrixServiceServer::new(rpc)))
     }
+}
+
+/// Starts the sequencer of the feed; it ends after the last call has.
+async fn start_feed<DB: Engine>(context: &Context<DB>) -> Result<Feed<DB>, StartError> {
+    let ended = CancellationToken::new();
+    let feed = Feed::start(context.db.clone(), ended.clone()).await?;
+    context.background(|stop| async move {
+        stop.cancelled().await;
+        ended.cancel();
+    });
+    Ok(feed)
 }

@@ -7,18 +7,21 @@ mod matrix;
 mod past;
 pub(crate) mod render;
 mod representation;
+mod watch;
 
 use api::common::v1::Role;
 use api::consent::v1::Operation;
 use api::identity::{Check, DmpId};
+use futures::future::BoxFuture;
 use prost::Message;
 use serve::{Actor, Call, Failure, Violations};
 use std::sync::Arc;
 use store::page::{Page, PageLimits};
-use store::{Db, Engine, RequestKey};
+use store::{Db, Engine, Feed, RequestKey};
 use uuid::Uuid;
 
 use crate::act::Means;
+use crate::config;
 use crate::decision::{Case, Concern, verdict};
 use crate::error::{Error, Result};
 use crate::facts;
@@ -26,6 +29,8 @@ use crate::facts;
 /// All gRPC services: they share everything.
 pub(crate) struct Rpc<DB: Engine> {
     db: Db<DB>,
+    feed: Feed<DB>,
+    watch: config::Watch,
     means: Means,
 }
 
@@ -33,14 +38,27 @@ impl<DB: Engine> Clone for Rpc<DB> {
     fn clone(&self) -> Self {
         Self {
             db: self.db.clone(),
+            feed: self.feed.clone(),
+            watch: self.watch,
             means: self.means.clone(),
         }
     }
 }
 
 impl<DB: Engine> Rpc<DB> {
-    pub(crate) fn new(db: Db<DB>, means: Means) -> Self {
-        Self { db, means }
+    pub(crate) fn new(db: Db<DB>, feed: Feed<DB>, watch: config::Watch, means: Means) -> Self {
+        Self { db, feed, watch, means }
+    }
+
+    /// Runs a mutation of facts once, and has its events told soon.
+    async fn once<R, F>(&self, key: RequestKey, work: F) -> Result<R>
+    where
+        R: Message + Default + 'static,
+        F: for<'c> FnOnce(&'c mut DB::Connection) -> BoxFuture<'c, Result<R>> + Send + 'static,
+    {
+        let answered = store::once(&self.db, key, self.means.clock.now(), work).await?;
+        self.feed.nudge();
+        Ok(answered.response)
     }
 
     /// Demands that a rule permits `actor` this operation, on the facts of this moment.

@@ -39,25 +39,26 @@ impl<DB: Engine> AuthorizationService for Rpc<DB> {
         let (request_id, dmp_id, mut authorization, until) = authorized(&message)?;
         let key = request_key(&actor, AUTHORIZE, request_id, &message);
         let means = self.means.clone();
-        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
-            Box::pin(async move {
-                let concern = match &authorization.grantee {
-                    Grantee::Professional(professional) => own(&actor, professional, Concern::OwnEntry),
-                    Grantee::Structure(_) => Concern::SomebodyElse,
-                };
-                if concern == Concern::OwnEntry {
-                    authorization.profession = actor.profession.clone();
-                }
-                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
-                act.demand(Operation::ManageProfessionals, concern)?;
-                let until = end(until, act.moment())?;
-                // A new term, longer or shorter, takes the place of the old one.
-                let fact = act.replace(What::Authorization(authorization), Some(until)).await?;
-                rendered(&fact)
+        let answered = self
+            .once(key, move |connection| {
+                Box::pin(async move {
+                    let concern = match &authorization.grantee {
+                        Grantee::Professional(professional) => own(&actor, professional, Concern::OwnEntry),
+                        Grantee::Structure(_) => Concern::SomebodyElse,
+                    };
+                    if concern == Concern::OwnEntry {
+                        authorization.profession = actor.profession.clone();
+                    }
+                    let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                    act.demand(Operation::ManageProfessionals, concern)?;
+                    let until = end(until, act.moment())?;
+                    // A new term, longer or shorter, takes the place of the old one.
+                    let fact = act.replace(What::Authorization(authorization), Some(until)).await?;
+                    rendered(&fact)
+                })
             })
-        })
-        .await?;
-        Ok(Response::new(answered.response))
+            .await?;
+        Ok(Response::new(answered))
     }
 
     async fn revoke_authorization(
@@ -81,17 +82,18 @@ impl<DB: Engine> AuthorizationService for Rpc<DB> {
             professional_named(&message.request_id, &message.dmp_id, &message.professional_id)?;
         let key = request_key(&actor, BLOCK, request_id, &message);
         let means = self.means.clone();
-        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
-            Box::pin(async move {
-                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
-                act.demand(Operation::ManageProfessionals, Concern::SomebodyElse)?;
-                act.end_grants(Some(&professional)).await?;
-                let fact = act.record("block", What::Block(professional), None).await?;
-                rendered(&fact)
+        let answered = self
+            .once(key, move |connection| {
+                Box::pin(async move {
+                    let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                    act.demand(Operation::ManageProfessionals, Concern::SomebodyElse)?;
+                    act.end_grants(Some(&professional)).await?;
+                    let fact = act.record("block", What::Block(professional), None).await?;
+                    rendered(&fact)
+                })
             })
-        })
-        .await?;
-        Ok(Response::new(answered.response))
+            .await?;
+        Ok(Response::new(answered))
     }
 
     async fn unblock_professional(
@@ -115,19 +117,20 @@ impl<DB: Engine> AuthorizationService for Rpc<DB> {
             professional_named(&message.request_id, &message.dmp_id, &message.professional_id)?;
         let key = request_key(&actor, DESIGNATE, request_id, &message);
         let means = self.means.clone();
-        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
-            Box::pin(async move {
-                let concern = own(&actor, &professional, Concern::OwnDesignation);
-                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
-                act.demand(Operation::ManageProfessionals, concern)?;
-                let fact = act
-                    .record("treating physician", What::TreatingPhysician(professional), None)
-                    .await?;
-                rendered(&fact)
+        let answered = self
+            .once(key, move |connection| {
+                Box::pin(async move {
+                    let concern = own(&actor, &professional, Concern::OwnDesignation);
+                    let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                    act.demand(Operation::ManageProfessionals, concern)?;
+                    let fact = act
+                        .record("treating physician", What::TreatingPhysician(professional), None)
+                        .await?;
+                    rendered(&fact)
+                })
             })
-        })
-        .await?;
-        Ok(Response::new(answered.response))
+            .await?;
+        Ok(Response::new(answered))
     }
 
     async fn end_treating_physician(
@@ -204,24 +207,25 @@ impl<DB: Engine> Rpc<DB> {
         kind: AuthorizationKind,
     ) -> Result<Response<pb::Authorization>, Status> {
         let means = self.means.clone();
-        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
-            Box::pin(async move {
-                let mut act = Act::<DB>::begin(connection, means, actor.clone(), named.dmp_id).await?;
-                let fact = act.find(named.id).await?;
-                let fact = fact.filter(|fact| rendered(fact).is_ok_and(|entry| entry.kind() == kind));
-                // Whose it is decides before whether it is there: a stranger learns neither.
-                act.demand(Operation::ManageProfessionals, concern(&actor, fact.as_ref()))?;
-                let fact = fact.ok_or(Error::NotFound("authorization"))?;
-                let ended = act.end(&fact).await?;
-                // An authorisation recorded during a block must not wake up by the end of the block.
-                if let What::Block(professional) = &ended.what {
-                    act.end_grants(Some(professional)).await?;
-                }
-                rendered(&ended)
+        let answered = self
+            .once(key, move |connection| {
+                Box::pin(async move {
+                    let mut act = Act::<DB>::begin(connection, means, actor.clone(), named.dmp_id).await?;
+                    let fact = act.find(named.id).await?;
+                    let fact = fact.filter(|fact| rendered(fact).is_ok_and(|entry| entry.kind() == kind));
+                    // Whose it is decides before whether it is there: a stranger learns neither.
+                    act.demand(Operation::ManageProfessionals, concern(&actor, fact.as_ref()))?;
+                    let fact = fact.ok_or(Error::NotFound("authorization"))?;
+                    let ended = act.end(&fact).await?;
+                    // An authorisation recorded during a block must not wake up by the end of the block.
+                    if let What::Block(professional) = &ended.what {
+                        act.end_grants(Some(professional)).await?;
+                    }
+                    rendered(&ended)
+                })
             })
-        })
-        .await?;
-        Ok(Response::new(answered.response))
+            .await?;
+        Ok(Response::new(answered))
     }
 }
 

@@ -5,6 +5,7 @@ use api::consent::v1 as pb;
 use api::consent::v1::consent_service_server::ConsentService;
 use api::consent::v1::{Capacity, ConsentMode, Operation, OppositionKind, Purpose};
 use api::identity::DmpId;
+use futures::stream::BoxStream;
 use serve::{Actor, Call, Failure, Violations};
 use store::Engine;
 use tonic::{Request, Response, Status};
@@ -28,6 +29,16 @@ const EVIDENCE_KIND: std::ops::RangeInclusive<usize> = 1..=64;
 
 #[tonic::async_trait]
 impl<DB: Engine> ConsentService for Rpc<DB> {
+    type WatchConsentStream = BoxStream<'static, Result<pb::WatchConsentResponse, Status>>;
+
+    async fn watch_consent(
+        &self,
+        request: Request<pb::WatchConsentRequest>,
+    ) -> Result<Response<Self::WatchConsentStream>, Status> {
+        let call = Call::of(&request)?.clone();
+        Ok(Response::new(self.watch(&call, request.get_ref()).await?))
+    }
+
     async fn record_consent(
         &self,
         request: Request<pb::RecordConsentRequest>,
@@ -37,17 +48,18 @@ impl<DB: Engine> ConsentService for Rpc<DB> {
         let (request_id, dmp_id, consent) = recorded(&actor, &message)?;
         let key = request_key(&actor, RECORD_CONSENT, request_id, &message);
         let means = self.means.clone();
-        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
-            Box::pin(async move {
-                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
-                act.demand(Operation::ManageConsents, Concern::Anything)?;
-                check_giver(&mut act, &consent).await?;
-                let fact = act.record("consent", What::Consent(consent), None).await?;
-                rendered(&fact)
+        let answered = self
+            .once(key, move |connection| {
+                Box::pin(async move {
+                    let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                    act.demand(Operation::ManageConsents, Concern::Anything)?;
+                    check_giver(&mut act, &consent).await?;
+                    let fact = act.record("consent", What::Consent(consent), None).await?;
+                    rendered(&fact)
+                })
             })
-        })
-        .await?;
-        Ok(Response::new(answered.response))
+            .await?;
+        Ok(Response::new(answered))
     }
 
     async fn withdraw_consent(
@@ -60,22 +72,23 @@ impl<DB: Engine> ConsentService for Rpc<DB> {
             fact_named(&message.request_id, &message.dmp_id, "consent_id", &message.consent_id)?;
         let key = request_key(&actor, WITHDRAW_CONSENT, request_id, &message);
         let means = self.means.clone();
-        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
-            Box::pin(async move {
-                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
-                act.demand(Operation::WithdrawConsents, Concern::Anything)?;
-                let fact = act.find(id).await?.ok_or(Error::NotFound("consent"))?;
-                let purpose = purpose(&fact)?;
-                let ended = act.end(&fact).await?;
-                // What rested on the dossier's existence ends with it: a later consent must revive nothing.
-                if purpose == Purpose::Creation {
-                    act.end_grants(None).await?;
-                }
-                rendered(&ended)
+        let answered = self
+            .once(key, move |connection| {
+                Box::pin(async move {
+                    let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                    act.demand(Operation::WithdrawConsents, Concern::Anything)?;
+                    let fact = act.find(id).await?.ok_or(Error::NotFound("consent"))?;
+                    let purpose = purpose(&fact)?;
+                    let ended = act.end(&fact).await?;
+                    // What rested on the dossier's existence ends with it: a later consent must revive nothing.
+                    if purpose == Purpose::Creation {
+                        act.end_grants(None).await?;
+                    }
+                    rendered(&ended)
+                })
             })
-        })
-        .await?;
-        Ok(Response::new(answered.response))
+            .await?;
+        Ok(Response::new(answered))
     }
 
     async fn get_consent(&self, request: Request<pb::GetConsentRequest>) -> Result<Response<pb::Consent>, Status> {
@@ -143,16 +156,17 @@ impl<DB: Engine> ConsentService for Rpc<DB> {
         let (request_id, dmp_id, kind) = violations.gather((request_id, dossier, kind))?;
         let key = request_key(&actor, RECORD_OPPOSITION, request_id, &message);
         let means = self.means.clone();
-        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
-            Box::pin(async move {
-                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
-                act.demand(Operation::ManageConsents, Concern::Anything)?;
-                let fact = act.record("opposition", What::Opposition(kind), None).await?;
-                rendered_opposition(&fact)
+        let answered = self
+            .once(key, move |connection| {
+                Box::pin(async move {
+                    let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                    act.demand(Operation::ManageConsents, Concern::Anything)?;
+                    let fact = act.record("opposition", What::Opposition(kind), None).await?;
+                    rendered_opposition(&fact)
+                })
             })
-        })
-        .await?;
-        Ok(Response::new(answered.response))
+            .await?;
+        Ok(Response::new(answered))
     }
 
     async fn withdraw_opposition(
@@ -169,18 +183,19 @@ impl<DB: Engine> ConsentService for Rpc<DB> {
         )?;
         let key = request_key(&actor, WITHDRAW_OPPOSITION, request_id, &message);
         let means = self.means.clone();
-        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
-            Box::pin(async move {
-                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
-                act.demand(Operation::WithdrawConsents, Concern::Anything)?;
-                let fact = act.find(id).await?.ok_or(Error::NotFound("opposition"))?;
-                rendered_opposition(&fact)?;
-                let ended = act.end(&fact).await?;
-                rendered_opposition(&ended)
+        let answered = self
+            .once(key, move |connection| {
+                Box::pin(async move {
+                    let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                    act.demand(Operation::WithdrawConsents, Concern::Anything)?;
+                    let fact = act.find(id).await?.ok_or(Error::NotFound("opposition"))?;
+                    rendered_opposition(&fact)?;
+                    let ended = act.end(&fact).await?;
+                    rendered_opposition(&ended)
+                })
             })
-        })
-        .await?;
-        Ok(Response::new(answered.response))
+            .await?;
+        Ok(Response::new(answered))
     }
 }
 

@@ -3,6 +3,7 @@
 use api::consent::v1 as pb;
 use api::consent::v1::AuthorizationKind;
 use api::consent::v1::list_who_can_access_response::PartyKind;
+use api::consent::v1::watch_consent_response::Event as Told;
 use prost::Message;
 use store::time::{Timestamp, to_proto};
 
@@ -52,6 +53,19 @@ pub(crate) fn event(fact: &Fact) -> prost_types::Any {
         type_url: format!("type.googleapis.com/dmp.consent.v1.{name}"),
         value,
     }
+}
+
+/// What a watcher is told of an event; `None` for one that this version did not write.
+pub(crate) fn told(payload: &[u8]) -> Option<Told> {
+    let event = prost_types::Any::decode(payload).ok()?;
+    let value = event.value.as_slice();
+    Some(match event.type_url.rsplit('.').next()? {
+        "Consent" => Told::Consent(pb::Consent::decode(value).ok()?),
+        "Opposition" => Told::Opposition(pb::Opposition::decode(value).ok()?),
+        "Representation" => Told::Representation(pb::Representation::decode(value).ok()?),
+        "Authorization" => Told::Authorization(pb::Authorization::decode(value).ok()?),
+        _ => return None,
+    })
 }
 
 fn consent(fact: &Fact, given: &Consent) -> pb::Consent {

@@ -38,17 +38,18 @@ impl<DB: Engine> RepresentationService for Rpc<DB> {
         let (request_id, dmp_id, representation, until) = registered(&message)?;
         let key = request_key(&actor, REGISTER, request_id, &message);
         let means = self.means.clone();
-        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
-            Box::pin(async move {
-                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
-                let until = in_the_future(until, act.moment())?;
-                let what = What::Representation(representation);
-                let fact = act.record("representation", what, Some(until)).await?;
-                rendered(&fact)
+        let answered = self
+            .once(key, move |connection| {
+                Box::pin(async move {
+                    let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                    let until = in_the_future(until, act.moment())?;
+                    let what = What::Representation(representation);
+                    let fact = act.record("representation", what, Some(until)).await?;
+                    rendered(&fact)
+                })
             })
-        })
-        .await?;
-        Ok(Response::new(answered.response))
+            .await?;
+        Ok(Response::new(answered))
     }
 
     async fn end_representation(
@@ -63,18 +64,19 @@ impl<DB: Engine> RepresentationService for Rpc<DB> {
         let (request_id, dmp_id, id) = fact_named(&message.request_id, &message.dmp_id, "representation_id", id)?;
         let key = request_key(&actor, END, request_id, &message);
         let means = self.means.clone();
-        let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
-            Box::pin(async move {
-                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
-                // A representative finds its own alone.
-                act.representation(id).await?;
-                let fact = act.find(id).await?.ok_or(Error::NotFound("representation"))?;
-                let ended = act.end(&fact).await?;
-                rendered(&ended)
+        let answered = self
+            .once(key, move |connection| {
+                Box::pin(async move {
+                    let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                    // A representative finds its own alone.
+                    act.representation(id).await?;
+                    let fact = act.find(id).await?.ok_or(Error::NotFound("representation"))?;
+                    let ended = act.end(&fact).await?;
+                    rendered(&ended)
+                })
             })
-        })
-        .await?;
-        Ok(Response::new(answered.response))
+            .await?;
+        Ok(Response::new(answered))
     }
 
     async fn list_representatives(

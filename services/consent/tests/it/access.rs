@@ -322,6 +322,7 @@ async fn a_withdrawal_on_one_instance_governs_another(bench: Bench) {
 async fn an_emergency_call_centre_can_be_listed(bench: Bench) {
     let config = Config {
         centre_15_structures: vec![actor::HOSPITAL.to_owned()],
+        ..Config::default()
     };
     let service = bench.start::<consent::Consent>(config).await;
     let dmp_id = api::identity::DmpId::generate(bench.random.bytes()).to_string();

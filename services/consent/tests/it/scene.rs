@@ -35,7 +35,11 @@ pub(crate) fn time(moment: Timestamp) -> prost_types::Timestamp {
 
 impl Scene {
     pub(crate) async fn new(bench: Bench) -> Self {
-        let service = bench.start::<ConsentServiceUnderTest>(Config::default()).await;
+        Self::with(bench, Config::default()).await
+    }
+
+    pub(crate) async fn with(bench: Bench, config: Config) -> Self {
+        let service = bench.start::<ConsentServiceUnderTest>(config).await;
         let dmp_id = DmpId::generate(bench.random.bytes()).to_string();
         Self { bench, service, dmp_id }
     }
