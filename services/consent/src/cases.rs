@@ -143,6 +143,18 @@ pub(crate) fn treating() -> What {
     What::TreatingPhysician(the_professional())
 }
 
+pub(crate) fn care_team() -> What {
+    What::CareTeam(Grantee::Professional(the_professional()))
+}
+
+pub(crate) fn structure_care_team() -> What {
+    What::CareTeam(Grantee::Structure(the_structure()))
+}
+
+pub(crate) fn equal_rights() -> What {
+    What::EqualRights(the_professional())
+}
+
 pub(crate) fn representation() -> What {
     What::Representation(Representation {
         representative: Representative::parse(&format!("{ISSUER}|parent")).unwrap(),

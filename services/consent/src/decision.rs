@@ -41,6 +41,10 @@ pub enum Concern {
     OwnEntry,
     /// The actor's own designation as treating physician.
     OwnDesignation,
+    /// The care team of the structure in which the actor acts.
+    OwnTeam,
+    /// Another professional, for whom the actor has collected the person's consent.
+    Colleague,
     /// Somebody else.
     SomebodyElse,
 }

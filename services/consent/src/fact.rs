@@ -26,6 +26,10 @@ pub enum What {
     Block(ProfessionalId),
     /// A professional is the person's treating physician (R1111-38).
     TreatingPhysician(ProfessionalId),
+    /// A professional, or everybody acting in a structure, takes care of the person (L1110-12).
+    CareTeam(Grantee),
+    /// A professional has the rights of the treating physician, beside an authorisation (R1111-43 of 2016).
+    EqualRights(ProfessionalId),
 }
 
 /// An express consent.
@@ -136,10 +140,13 @@ pub(crate) enum Kind {
     StructureAuthorization,
     Block,
     TreatingPhysician,
+    CareTeam,
+    StructureCareTeam,
+    EqualRights,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::Consent,
         Self::Opposition,
         Self::Representation,
@@ -147,6 +154,9 @@ impl Kind {
         Self::StructureAuthorization,
         Self::Block,
         Self::TreatingPhysician,
+        Self::CareTeam,
+        Self::StructureCareTeam,
+        Self::EqualRights,
     ];
 
     /// As stored: never renamed.
@@ -159,6 +169,9 @@ impl Kind {
             Self::StructureAuthorization => "structure-authorization",
             Self::Block => "block",
             Self::TreatingPhysician => "treating-physician",
+            Self::CareTeam => "care-team",
+            Self::StructureCareTeam => "structure-care-team",
+            Self::EqualRights => "equal-rights",
         }
     }
 
@@ -179,6 +192,9 @@ impl What {
             },
             Self::Block(_) => Kind::Block,
             Self::TreatingPhysician(_) => Kind::TreatingPhysician,
+            Self::CareTeam(Grantee::Professional(_)) => Kind::CareTeam,
+            Self::CareTeam(Grantee::Structure(_)) => Kind::StructureCareTeam,
+            Self::EqualRights(_) => Kind::EqualRights,
         }
     }
 
@@ -189,7 +205,10 @@ impl What {
             Self::Opposition(kind) => kind.as_str_name(),
             Self::Representation(representation) => representation.representative.as_str(),
             Self::Authorization(authorization) => authorization.grantee.as_str(),
-            Self::Block(professional) | Self::TreatingPhysician(professional) => professional.as_str(),
+            Self::CareTeam(member) => member.as_str(),
+            Self::Block(professional) | Self::TreatingPhysician(professional) | Self::EqualRights(professional) => {
+                professional.as_str()
+            }
         }
     }
 }

@@ -179,8 +179,9 @@ pub(crate) async fn parties<DB: Engine>(
         .map_or((-1, ""), |key| (key.number, key.text.as_str()));
     let rows = sqlx::query(
         "SELECT place, subject FROM (
-             SELECT DISTINCT CAST(CASE kind WHEN $5 THEN 1 WHEN $6 THEN 2 ELSE 0 END AS BIGINT) AS place, subject
-             FROM facts WHERE dmp_id = $1 AND kind IN ($3, $4, $5, $6) AND revision_from <= $2
+             SELECT DISTINCT CAST(CASE kind WHEN $5 THEN 1 WHEN $12 THEN 1 WHEN $6 THEN 2 ELSE 0 END AS BIGINT)
+                    AS place, subject
+             FROM facts WHERE dmp_id = $1 AND kind IN ($3, $4, $5, $6, $11, $12) AND revision_from <= $2
              AND (revision_to IS NULL OR revision_to > $2) AND (valid_until IS NULL OR valid_until > $7)) AS let_in
          WHERE (place, subject) > ($8, $9) ORDER BY place, subject LIMIT $10",
     )
@@ -194,6 +195,8 @@ pub(crate) async fn parties<DB: Engine>(
     .bind(after_place)
     .bind(after_name)
     .bind(page.fetch_limit())
+    .bind(Kind::CareTeam.name())
+    .bind(Kind::StructureCareTeam.name())
     .fetch_all(connection)
     .await?;
     let parties = rows.iter().map(party::<DB>).collect::<Result<Vec<_>>>()?;
@@ -284,7 +287,7 @@ pub(crate) async fn end<DB: Engine>(
     row.as_ref().map(from_row::<DB>).transpose()
 }
 
-/// Ends what lets professionals in, authorisations and designations: of one professional, or of all, structures
+/// Ends what lets professionals in, authorisations, designations, memberships and rights: of one professional, or of all, structures
 /// included. Blocks and oppositions stay. Oldest first.
 pub(crate) async fn end_grants<DB: Engine>(
     connection: &mut DB::Connection,
@@ -295,7 +298,8 @@ pub(crate) async fn end_grants<DB: Engine>(
 ) -> Result<Vec<Fact>> {
     let rows = sqlx::query(with_columns!(
         "UPDATE facts SET revision_to = $3, ended_at = $4, ended_by = $5
-         WHERE dmp_id = $1 AND ($2 = '' OR subject = $2) AND revision_to IS NULL AND kind IN ($6, $7, $8) RETURNING",
+         WHERE dmp_id = $1 AND ($2 = '' OR subject = $2) AND revision_to IS NULL
+         AND kind IN ($6, $7, $8, $9, $10, $11) RETURNING",
         ""
     ))
     .bind(dmp_id.as_str())
@@ -306,6 +310,9 @@ pub(crate) async fn end_grants<DB: Engine>(
     .bind(Kind::ProfessionalAuthorization.name())
     .bind(Kind::StructureAuthorization.name())
     .bind(Kind::TreatingPhysician.name())
+    .bind(Kind::CareTeam.name())
+    .bind(Kind::StructureCareTeam.name())
+    .bind(Kind::EqualRights.name())
     .fetch_all(connection)
     .await?;
     let mut ended = rows.iter().map(from_row::<DB>).collect::<Result<Vec<_>>>()?;
@@ -317,7 +324,7 @@ pub(crate) async fn end_grants<DB: Engine>(
 pub(crate) struct Listing<'a> {
     /// The dossier.
     pub(crate) dmp_id: &'a DmpId,
-    /// Of these kinds, four at the most.
+    /// Of these kinds, seven at the most.
     pub(crate) kinds: &'a [Kind],
     /// Those that no longer hold at `moment`, too.
     pub(crate) ended: bool,
@@ -338,9 +345,9 @@ pub(crate) async fn list<DB: Engine>(
     };
     let rows = sqlx::query(with_columns!(
         "SELECT",
-        "FROM facts WHERE dmp_id = $1 AND (revision_from, fact_id) < ($2, $3) AND kind IN ($4, $5, $6, $7)
-         AND ($8 OR (revision_to IS NULL AND (valid_until IS NULL OR valid_until > $9)))
-         ORDER BY revision_from DESC, fact_id DESC LIMIT $10"
+        "FROM facts WHERE dmp_id = $1 AND (revision_from, fact_id) < ($2, $3) AND kind IN ($4, $5, $6, $7, $8, $9, $10)
+         AND ($11 OR (revision_to IS NULL AND (valid_until IS NULL OR valid_until > $12)))
+         ORDER BY revision_from DESC, fact_id DESC LIMIT $13"
     ))
     .bind(listing.dmp_id.as_str())
     .bind(revision)
@@ -349,6 +356,9 @@ pub(crate) async fn list<DB: Engine>(
     .bind(kind(1))
     .bind(kind(2))
     .bind(kind(3))
+    .bind(kind(4))
+    .bind(kind(5))
+    .bind(kind(6))
     .bind(listing.ended)
     .bind(to_micros(listing.moment))
     .bind(page.fetch_limit())
@@ -409,7 +419,11 @@ fn details(what: &What) -> Vec<u8> {
             ..pb::Authorization::default()
         }
         .encode_to_vec(),
-        What::Opposition(_) | What::Block(_) | What::TreatingPhysician(_) => Vec::new(),
+        What::CareTeam(_)
+        | What::EqualRights(_)
+        | What::Opposition(_)
+        | What::Block(_)
+        | What::TreatingPhysician(_) => Vec::new(),
     }
 }
 
@@ -457,6 +471,11 @@ fn what(kind: &str, subject: &str, details: &[u8]) -> Option<What> {
         }
         Kind::Block => What::Block(professional()?),
         Kind::TreatingPhysician => What::TreatingPhysician(professional()?),
+        Kind::CareTeam => What::CareTeam(Grantee::Professional(professional()?)),
+        Kind::StructureCareTeam => {
+            What::CareTeam(Grantee::Structure(StructureId::parse(subject, Check::Lenient).ok()?))
+        }
+        Kind::EqualRights => What::EqualRights(professional()?),
     })
 }
 

@@ -516,6 +516,42 @@ pub const RULES: &[Rule] = &[
         when: |case| case.standing.authorized,
     },
     Rule {
+        id: "care-team",
+        article: "L1110-12, L1111-17 II",
+        summary: "During the care, each member of the care team is deemed authorised, within the matrix.",
+        effect: Effect::Permit(Scope {
+            types: Types::ByMatrix,
+            sees: AS_PROFESSIONAL,
+            until: care_team_end,
+            ..PLAIN
+        }),
+        roles: &[Professional],
+        operations: &[ReadDocuments, ChangeVisibility],
+        modes: &[Normal],
+        on: &[Ground::CareTeam, Ground::OccupationalMedicineConsent],
+        when: |case| case.standing.care_team,
+    },
+    Rule {
+        id: "equal-rights",
+        article: "R1111-43 (2016)",
+        summary: "An authorised professional to whom the holder gave the treating physician's rights has them while the \
+                  authorisation lasts.",
+        effect: Effect::Permit(Scope {
+            sees: AS_TREATING_PHYSICIAN,
+            until: authorization_end,
+            ..PLAIN
+        }),
+        roles: &[Professional],
+        operations: &[ReadDocuments, ReadJournal, ChangeVisibility],
+        modes: &[Normal],
+        on: &[
+            Ground::EqualRights,
+            Ground::Authorization,
+            Ground::OccupationalMedicineConsent,
+        ],
+        when: |case| case.standing.equal_rights && case.standing.authorized,
+    },
+    Rule {
         id: "feeding",
         article: "L1111-15",
         summary: "Whoever cares for the person feeds an existing dossier within the matrix; authorisations matter for \
@@ -635,6 +671,37 @@ pub const RULES: &[Rule] = &[
         when: |case| case.standing.creation_consented && matches!(case.concern, Concern::Anything | Concern::OwnEntry),
     },
     Rule {
+        id: "structure-takes-care",
+        article: "L1110-12",
+        summary: "A professional declares that the structure in which it acts takes care of the person, and that it no \
+                  longer does, for an existing dossier; the holder sees it.",
+        effect: Effect::Permit(PLAIN),
+        roles: &[Professional],
+        operations: &[ManageProfessionals],
+        modes: &[Normal],
+        on: &[Ground::CreationConsent],
+        when: |case| case.standing.creation_consented && matches!(case.concern, Concern::Anything | Concern::OwnTeam),
+    },
+    Rule {
+        id: "team-collects-consent",
+        article: "R1111-46",
+        summary: "A member of the care team collects the person's consent for another professional.",
+        effect: Effect::Permit(PLAIN),
+        roles: &[Professional],
+        operations: &[ManageProfessionals],
+        modes: &[Normal],
+        on: &[
+            Ground::CreationConsent,
+            Ground::CareTeam,
+            Ground::OccupationalMedicineConsent,
+        ],
+        when: |case| {
+            case.standing.creation_consented
+                && case.standing.care_team
+                && matches!(case.concern, Concern::Anything | Concern::Colleague)
+        },
+    },
+    Rule {
         id: "physician-becomes-treating",
         article: "R1111-38",
         summary: "A physician becomes treating physician with the person's consent (TD 0.3), for an existing dossier.",
@@ -717,4 +784,8 @@ fn representation_end(case: &Case) -> Option<Timestamp> {
 
 fn authorization_end(case: &Case) -> Option<Timestamp> {
     case.standing.authorization_end
+}
+
+fn care_team_end(case: &Case) -> Option<Timestamp> {
+    case.standing.care_team_end
 }

@@ -28,6 +28,12 @@ pub struct Standing {
     pub authorization_end: Option<Timestamp>,
     /// There was such an authorisation, and its term is over.
     pub authorization_expired: bool,
+    /// A member of the care team, by name or through the structure in which it acts.
+    pub care_team: bool,
+    /// Until when; the later one of two memberships.
+    pub care_team_end: Option<Timestamp>,
+    /// A professional to whom the holder gave the rights of the treating physician.
+    pub equal_rights: bool,
     /// A physician, whatever the facts say.
     pub physician: bool,
     /// A professional of occupational medicine.
@@ -78,6 +84,11 @@ impl Standing {
             }
             Ground::Block => self.blocked = true,
             Ground::Designation => self.treating = true,
+            Ground::CareTeam => {
+                self.care_team = true;
+                self.care_team_end = self.care_team_end.max(fact.valid_until);
+            }
+            Ground::EqualRights => self.equal_rights = true,
         }
     }
 
@@ -86,11 +97,12 @@ impl Standing {
         self.holder || self.representative
     }
 
-    /// As TD 0.2 answers it. A block is stronger than an authorisation, one that holds than one that has expired.
+    /// As TD 0.2 answers it. A block is stronger than an authorisation, one that holds than one that has expired; a
+    /// member of the care team is deemed authorised.
     pub fn authorization_state(&self) -> AuthorizationState {
         if self.blocked {
             AuthorizationState::Blocked
-        } else if self.authorized {
+        } else if self.authorized || self.care_team {
             AuthorizationState::Valid
         } else if self.authorization_expired {
             AuthorizationState::Expired
@@ -119,6 +131,10 @@ pub enum Ground {
     Block,
     /// The actor's designation as treating physician.
     Designation,
+    /// A membership in the care team, by name or through the actor's structure.
+    CareTeam,
+    /// Rights of the treating physician, given to the actor.
+    EqualRights,
 }
 
 /// The live facts that say something about the actor, and what each of them is to it; their terms may be over.
@@ -167,6 +183,10 @@ impl Reader<'_> {
             What::TreatingPhysician(professional) => {
                 let designated = is_physician(self.actor) && is(self.actor, professional);
                 (designated && self.counts(fact)).then_some(Ground::Designation)
+            }
+            What::CareTeam(member) => (lets_in(member, self.actor) && self.counts(fact)).then_some(Ground::CareTeam),
+            What::EqualRights(professional) => {
+                (is(self.actor, professional) && self.counts(fact)).then_some(Ground::EqualRights)
             }
         }
     }

@@ -517,6 +517,72 @@ fn a_professional_has_its_own_access_explained_and_nobody_elses() {
     }
 }
 
+/// L1110-12, L1111-17 II: deemed authorised during the care, within the matrix, and no longer.
+#[test]
+fn a_member_of_the_care_team_is_deemed_authorised_while_the_care_lasts() {
+    let podiatrist = cases::professional("80", "");
+    for member in [cases::care_team(), cases::structure_care_team()] {
+        let live = [consented(), fact(member.clone()).until(later(3))];
+        let decision = decided(&podiatrist, &live, ReadDocuments, Normal);
+        assert_eq!(decision.bases[0].rule, "care-team");
+        assert_eq!(decision.authorization_state, AuthorizationState::Valid);
+        let grant = granted(&podiatrist, &live, ReadDocuments, Normal);
+        assert_eq!((grant.sees.masked, grant.valid_until), (false, Some(later(3))));
+        assert!(!types(&grant, ReadDocuments).holds(type_of("15508-5")));
+        let over = [consented(), fact(member).until(later(0))];
+        assert_eq!(refused_by(&podiatrist, &over, ReadDocuments, Normal), "default-refuse");
+    }
+}
+
+/// R1111-46: a member may collect consent for another professional; nobody else may.
+#[test]
+fn a_member_of_the_care_team_collects_consent_for_a_colleague() {
+    let team = [consented(), fact(cases::care_team()).until(later(3))];
+    assert!(managing(&physician(), &team, Concern::Colleague));
+    assert!(!managing(&physician(), &team, Concern::SomebodyElse));
+    assert!(!managing(
+        &physician(),
+        &[consented(), authorized()],
+        Concern::Colleague
+    ));
+    assert!(!managing(&physician(), &team[1..], Concern::Colleague));
+    assert!(managing(&physician(), &[consented()], Concern::OwnTeam));
+    assert!(!managing(&physician(), &[], Concern::OwnTeam));
+    assert!(!managing(
+        &cases::actor(Role::EstablishmentSystem),
+        &team,
+        Concern::OwnTeam
+    ));
+}
+
+/// R1111-43 of 2016: other *authorised* professionals.
+#[test]
+fn equal_rights_are_the_treating_physicians_and_need_an_authorisation() {
+    let nurse = cases::professional("60", "");
+    let live = [consented(), authorized(), fact(cases::equal_rights())];
+    let grant = granted(&nurse, &live, ReadDocuments, Normal);
+    let treating = granted(
+        &physician(),
+        &[consented(), fact(cases::treating())],
+        ReadDocuments,
+        Normal,
+    );
+    assert_eq!(
+        (grant.sees, types(&grant, ReadDocuments)),
+        (treating.sees, TypeSet::every())
+    );
+    assert_eq!(grant.valid_until, Some(later(10)));
+    granted(&nurse, &live, ReadJournal, Normal);
+    let alone = [consented(), fact(cases::equal_rights())];
+    assert_eq!(refused_by(&nurse, &alone, ReadDocuments, Normal), "default-refuse");
+    let over = [
+        consented(),
+        fact(cases::authorization()).until(later(0)),
+        fact(cases::equal_rights()),
+    ];
+    assert_eq!(refused_by(&nurse, &over, ReadDocuments, Normal), "default-refuse");
+}
+
 /// R1111-38 speaks of a physician.
 #[test]
 fn only_a_physician_becomes_treating_physician() {
@@ -721,6 +787,9 @@ struct World {
     treating: bool,
     authorization: Term,
     structure_authorization: Term,
+    care_team: Term,
+    structure_care_team: Term,
+    equal_rights: bool,
     representation: Term,
 }
 
@@ -752,6 +821,7 @@ impl World {
         if_so(self.opposed_centre_15, cases::opposition(OppositionKind::Centre15));
         if_so(self.blocked, cases::block());
         if_so(self.treating, cases::treating());
+        if_so(self.equal_rights, cases::equal_rights());
         let mut until = |term: Term, what: What| match term {
             Term::Absent => {}
             Term::Running => live.push(fact(what).until(later(1))),
@@ -759,6 +829,8 @@ impl World {
         };
         until(self.authorization, cases::authorization());
         until(self.structure_authorization, cases::structure_authorization());
+        until(self.care_team, cases::care_team());
+        until(self.structure_care_team, cases::structure_care_team());
         until(self.representation, cases::representation());
         facts(live)
     }
@@ -839,10 +911,14 @@ fn oracle_for_a_professional(world: &World, operation: Operation, mode: AccessMo
     }
     let treating = world.treating && world.profession == "10";
     let authorized = world.authorization == Term::Running || world.structure_authorization == Term::Running;
+    let equal = world.equal_rights && authorized;
+    let cares = world.care_team == Term::Running || world.structure_care_team == Term::Running;
     match operation {
+        ReadDocuments if equal && known => OPEN,
+        ChangeVisibility | ReadJournal if equal => OPEN,
         ReadDocuments | ChangeVisibility if treating => OPEN,
-        ReadDocuments if authorized && known => BY_MATRIX,
-        ChangeVisibility if authorized => BY_MATRIX,
+        ReadDocuments if (authorized || cares) && known => BY_MATRIX,
+        ChangeVisibility if authorized || cares => BY_MATRIX,
         SubmitDocuments if known => BY_MATRIX,
         RetireDocuments | OpenDossier | CloseDossier | ManageConsents | ExplainAccess => OPEN,
         ReadJournal if treating => OPEN,
@@ -856,9 +932,11 @@ fn oracle_sees(world: &World, mode: AccessMode) -> Sees {
     if oracle(world, ReadDocuments, mode).is_none() {
         return Sees::default();
     }
-    let treating = world.role == Role::Professional && world.treating && world.profession == "10" && mode == Normal;
+    let treating = world.treating && world.profession == "10";
+    let authorized = world.authorization == Term::Running || world.structure_authorization == Term::Running;
+    let as_treating = mode == Normal && (treating || world.equal_rights && authorized);
     Sees {
-        masked: world.role != Role::Professional || treating,
+        masked: world.role != Role::Professional || as_treating,
         hidden_from_holder: world.role == Role::Professional,
         hidden_from_representatives: world.role != Role::Representative,
     }
@@ -898,6 +976,9 @@ fn worlds() -> Vec<World> {
                 treating: bit(5),
                 authorization: if bit(5) { Term::Running } else { Term::Absent },
                 structure_authorization: Term::Absent,
+                care_team: if bit(5) { Term::Running } else { Term::Absent },
+                structure_care_team: Term::Absent,
+                equal_rights: bit(5),
                 representation,
             });
         }
@@ -931,6 +1012,49 @@ fn worlds() -> Vec<World> {
                 treating: bit(6),
                 authorization,
                 structure_authorization,
+                care_team: Term::Absent,
+                structure_care_team: Term::Absent,
+                equal_rights: false,
+                representation: Term::Absent,
+            });
+        }
+    }
+    worlds.extend(worlds_of_teams());
+    worlds
+}
+
+/// Memberships and equal rights, beside authorisations, for those whom they concern and those whom they do not.
+fn worlds_of_teams() -> Vec<World> {
+    let states = [
+        (Term::Running, Term::Absent),
+        (Term::Over, Term::Running),
+        (Term::Absent, Term::Over),
+        (Term::Absent, Term::Absent),
+    ];
+    let parties = [("10", ""), ("10", "SM25"), ("80", ""), ("99", "")];
+    let mut worlds = Vec::new();
+    for ((profession, specialty), (care_team, structure_care_team)) in
+        parties.into_iter().flat_map(|party| states.map(|state| (party, state)))
+    {
+        for number in 0..256 {
+            let bit = bits(number);
+            worlds.push(World {
+                role: Role::Professional,
+                own_dossier: false,
+                profession,
+                specialty,
+                card: bit(0),
+                creation: bit(1),
+                occupational: bit(2),
+                opposed_break_glass: bit(3),
+                opposed_centre_15: false,
+                blocked: bit(4),
+                treating: bit(5),
+                authorization: if bit(6) { Term::Running } else { Term::Over },
+                structure_authorization: Term::Absent,
+                care_team,
+                structure_care_team,
+                equal_rights: bit(7),
                 representation: Term::Absent,
             });
         }
@@ -1024,10 +1148,12 @@ fn some_cell_of(rule: &Rule, mut found: impl FnMut(&Case) -> bool) -> bool {
     false
 }
 
-const CONCERNS: [Concern; 4] = [
+const CONCERNS: [Concern; 6] = [
     Concern::Anything,
     Concern::OwnEntry,
     Concern::OwnDesignation,
+    Concern::OwnTeam,
+    Concern::Colleague,
     Concern::SomebodyElse,
 ];
 
@@ -1168,6 +1294,9 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         Just(cases::structure_authorization()),
         Just(cases::block()),
         Just(cases::treating()),
+        Just(cases::care_team()),
+        Just(cases::structure_care_team()),
+        Just(cases::equal_rights()),
         Just(cases::representation()),
     ];
     (what, -2..400_i64, any::<bool>()).prop_map(|(what, days, ended)| {
@@ -1251,5 +1380,28 @@ proptest! {
     ) {
         let reversed: Vec<Fact> = live.iter().rev().cloned().collect();
         prop_assert_eq!(decided(&actor, &live, operation, mode), decided(&actor, &reversed, operation, mode));
+    }
+}
+
+/// How long a decision takes, by the number of facts it is given. Not a promise: figures depend on the machine.
+#[test]
+#[ignore = "prints figures; run it optimised, with --nocapture"]
+fn figures() {
+    let (actor, dmp_id, book) = (physician(), cases::dmp_id(), cases::book());
+    let others = cases::other_professional();
+    for count in [10, 100, 1_000, 10_000] {
+        let mut live = vec![consented(), authorized(), fact(cases::treating())];
+        live.resize(count, fact(What::Block(others.clone())));
+        let facts = facts(live);
+        let decided = || {
+            let case = Case::new(&actor, &dmp_id, &facts, ReadDocuments, cases::moment(), book);
+            decide(std::hint::black_box(&case))
+        };
+        const ROUNDS: u32 = 2_000;
+        let start = std::time::Instant::now();
+        for _ in 0..ROUNDS {
+            std::hint::black_box(decided());
+        }
+        println!("{count} facts: {:?} a decision", start.elapsed() / ROUNDS);
     }
 }

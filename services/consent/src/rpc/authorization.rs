@@ -7,6 +7,7 @@ use api::consent::v1::authorization_service_server::AuthorizationService;
 use api::consent::v1::{AuthorizationKind, Operation};
 use api::identity::{Check, DmpId, ProfessionalId, StructureId};
 use serve::{Actor, Call, Failure, Violations};
+use std::collections::BTreeSet;
 use store::time::Timestamp;
 use store::{Engine, RequestKey};
 use tonic::{Request, Response, Status};
@@ -28,6 +29,14 @@ const UNBLOCK: &str = "dmp.consent.v1.AuthorizationService/UnblockProfessional";
 const DESIGNATE: &str = "dmp.consent.v1.AuthorizationService/DesignateTreatingPhysician";
 const END_TREATING: &str = "dmp.consent.v1.AuthorizationService/EndTreatingPhysician";
 
+const JOIN_TEAM: &str = "dmp.consent.v1.AuthorizationService/JoinCareTeam";
+const LEAVE_TEAM: &str = "dmp.consent.v1.AuthorizationService/LeaveCareTeam";
+const GRANT_RIGHTS: &str = "dmp.consent.v1.AuthorizationService/GrantEqualRights";
+const END_RIGHTS: &str = "dmp.consent.v1.AuthorizationService/EndEqualRights";
+
+/// Professionals that one request names as a care team.
+const TEAM_MAX: usize = 20;
+
 #[tonic::async_trait]
 impl<DB: Engine> AuthorizationService for Rpc<DB> {
     async fn authorize_professional(
@@ -43,7 +52,8 @@ impl<DB: Engine> AuthorizationService for Rpc<DB> {
             .once(key, move |connection| {
                 Box::pin(async move {
                     let concern = match &authorization.grantee {
-                        Grantee::Professional(professional) => own(&actor, professional, Concern::OwnEntry),
+                        Grantee::Professional(professional) if is_own(&actor, professional) => Concern::OwnEntry,
+                        Grantee::Professional(_) => Concern::Colleague,
                         Grantee::Structure(_) => Concern::SomebodyElse,
                     };
                     if concern == Concern::OwnEntry {
@@ -145,6 +155,78 @@ impl<DB: Engine> AuthorizationService for Rpc<DB> {
             .await
     }
 
+    async fn join_care_team(
+        &self,
+        request: Request<pb::JoinCareTeamRequest>,
+    ) -> Result<Response<pb::JoinCareTeamResponse>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        let message = request.into_inner();
+        let (request_id, dmp_id, team, until) = joined(&message)?;
+        let key = request_key(&actor, JOIN_TEAM, request_id, &message);
+        let means = self.means.clone();
+        let answered = self.once(key, move |connection| {
+            Box::pin(async move {
+                let concern = concern_of_team(&actor, &team);
+                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                act.demand(Operation::ManageProfessionals, concern)?;
+                let until = end(Some(until), act.moment())?;
+                let mut members = Vec::with_capacity(team.len());
+                for member in team {
+                    let fact = act.replace(What::CareTeam(member), Some(until)).await?;
+                    members.push(rendered(&fact)?);
+                }
+                Ok(pb::JoinCareTeamResponse { members })
+            })
+        });
+        Ok(Response::new(answered.await?))
+    }
+
+    async fn leave_care_team(
+        &self,
+        request: Request<pb::LeaveCareTeamRequest>,
+    ) -> Result<Response<pb::Authorization>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        let message = request.into_inner();
+        let named = named(&message.request_id, &message.dmp_id, &message.authorization_id)?;
+        let key = request_key(&actor, LEAVE_TEAM, named.request_id, &message);
+        self.end_entry(actor, key, named, AuthorizationKind::CareTeam).await
+    }
+
+    async fn grant_equal_rights(
+        &self,
+        request: Request<pb::GrantEqualRightsRequest>,
+    ) -> Result<Response<pb::Authorization>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        let message = request.into_inner();
+        let (request_id, dmp_id, professional) =
+            professional_named(&message.request_id, &message.dmp_id, &message.professional_id)?;
+        let key = request_key(&actor, GRANT_RIGHTS, request_id, &message);
+        let means = self.means.clone();
+        let answered = self.once(key, move |connection| {
+            Box::pin(async move {
+                let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                // Never one's own to take.
+                act.demand(Operation::ManageProfessionals, Concern::SomebodyElse)?;
+                let fact = act
+                    .record("equal rights", What::EqualRights(professional), None)
+                    .await?;
+                rendered(&fact)
+            })
+        });
+        Ok(Response::new(answered.await?))
+    }
+
+    async fn end_equal_rights(
+        &self,
+        request: Request<pb::EndEqualRightsRequest>,
+    ) -> Result<Response<pb::Authorization>, Status> {
+        let actor = actor_of(Call::of(&request)?)?;
+        let message = request.into_inner();
+        let named = named(&message.request_id, &message.dmp_id, &message.authorization_id)?;
+        let key = request_key(&actor, END_RIGHTS, named.request_id, &message);
+        self.end_entry(actor, key, named, AuthorizationKind::EqualRights).await
+    }
+
     async fn list_professionals(
         &self,
         request: Request<pb::ListProfessionalsRequest>,
@@ -236,14 +318,92 @@ fn concern(actor: &Actor, entry: Option<&Fact>) -> Concern {
             grantee: Grantee::Professional(professional),
             ..
         }))
-        | Some(What::TreatingPhysician(professional)) => own(actor, professional, Concern::OwnEntry),
+        | Some(
+            What::TreatingPhysician(professional)
+            | What::EqualRights(professional)
+            | What::CareTeam(Grantee::Professional(professional)),
+        ) => own(actor, professional, Concern::OwnEntry),
+        Some(What::CareTeam(Grantee::Structure(structure))) => own_team(actor, structure),
         _ => Concern::SomebodyElse,
     }
 }
 
 fn own(actor: &Actor, professional: &ProfessionalId, concern: Concern) -> Concern {
-    let own = actor.role == Role::Professional && actor.professional.as_ref() == Some(professional);
-    if own { concern } else { Concern::SomebodyElse }
+    if is_own(actor, professional) {
+        concern
+    } else {
+        Concern::SomebodyElse
+    }
+}
+
+fn is_own(actor: &Actor, professional: &ProfessionalId) -> bool {
+    actor.role == Role::Professional && actor.professional.as_ref() == Some(professional)
+}
+
+fn own_team(actor: &Actor, structure: &StructureId) -> Concern {
+    if actor.role == Role::Professional && actor.structure.as_ref() == Some(structure) {
+        Concern::OwnTeam
+    } else {
+        Concern::SomebodyElse
+    }
+}
+
+/// Whom a team is about: professionals by name are for the person to choose, but for the one who enters itself alone.
+fn concern_of_team(actor: &Actor, team: &[Grantee]) -> Concern {
+    match team {
+        [Grantee::Professional(professional)] => own(actor, professional, Concern::OwnEntry),
+        [Grantee::Structure(structure)] => own_team(actor, structure),
+        _ => Concern::SomebodyElse,
+    }
+}
+
+type Joined = (Uuid, DmpId, Vec<Grantee>, Timestamp);
+
+fn joined(message: &pb::JoinCareTeamRequest) -> Result<Joined, Failure> {
+    let mut violations = Violations::default();
+    let request_id = violations.uuid("request_id", &message.request_id);
+    let dossier = dmp_id(&mut violations, &message.dmp_id);
+    let team = team(&mut violations, message);
+    let until = violations.time("valid_until", message.valid_until.as_ref());
+    violations.gather((request_id, dossier, team, until))
+}
+
+/// A structure, or professionals by name.
+fn team(violations: &mut Violations, message: &pb::JoinCareTeamRequest) -> Option<Vec<Grantee>> {
+    let ids = &message.professional_ids;
+    if !message.structure_id.is_empty() {
+        if !ids.is_empty() {
+            violations.add(
+                "professional_ids",
+                "NOT_EXPECTED",
+                "must be empty when a structure is given",
+            );
+            return None;
+        }
+        let id = StructureId::parse(&message.structure_id, Check::Lenient);
+        return violations
+            .check("structure_id", id)
+            .map(|id| vec![Grantee::Structure(id)]);
+    }
+    if ids.is_empty() || ids.len() > TEAM_MAX {
+        let told = format!("must have 1 to {TEAM_MAX} professionals, unless a structure is given");
+        violations.add("professional_ids", "LENGTH", told);
+        return None;
+    }
+    let mut seen = BTreeSet::new();
+    let members: Vec<_> = (0..)
+        .zip(ids)
+        .map(|(place, id): (usize, &String)| {
+            let field = format!("professional_ids[{place}]");
+            if !seen.insert(id) {
+                violations.add(field, "REPEATED", "must be named once");
+                return None;
+            }
+            let id = violations.check(field, ProfessionalId::parse(id, Check::Lenient))?;
+            Some(Grantee::Professional(id))
+        })
+        .collect();
+    members.into_iter().collect()
 }
 
 type Authorized = (Uuid, DmpId, Authorization, Option<Timestamp>);
@@ -318,11 +478,16 @@ fn kinds(kind: AuthorizationKind) -> &'static [Kind] {
         AuthorizationKind::Authorized => &[Kind::ProfessionalAuthorization, Kind::StructureAuthorization],
         AuthorizationKind::Blocked => &[Kind::Block],
         AuthorizationKind::TreatingPhysician => &[Kind::TreatingPhysician],
+        AuthorizationKind::CareTeam => &[Kind::CareTeam, Kind::StructureCareTeam],
+        AuthorizationKind::EqualRights => &[Kind::EqualRights],
         AuthorizationKind::Unspecified => &[
             Kind::ProfessionalAuthorization,
             Kind::StructureAuthorization,
             Kind::Block,
             Kind::TreatingPhysician,
+            Kind::CareTeam,
+            Kind::StructureCareTeam,
+            Kind::EqualRights,
         ],
     }
 }

@@ -33,6 +33,14 @@ pub(crate) fn resource(fact: &Fact) -> Resource {
         What::Block(professional) => {
             Resource::Authorization(authorization(fact, AuthorizationKind::Blocked, professional.as_str()))
         }
+        What::CareTeam(member) => {
+            Resource::Authorization(authorization(fact, AuthorizationKind::CareTeam, member.as_str()))
+        }
+        What::EqualRights(professional) => Resource::Authorization(authorization(
+            fact,
+            AuthorizationKind::EqualRights,
+            professional.as_str(),
+        )),
         What::TreatingPhysician(professional) => Resource::Authorization(authorization(
             fact,
             AuthorizationKind::TreatingPhysician,

@@ -15,6 +15,7 @@ mod matrices;
 mod past;
 mod representations;
 mod scene;
+mod teams;
 mod watches;
 
 use serve::Service;
