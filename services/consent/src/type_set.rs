@@ -20,6 +20,13 @@ static PLACES: LazyLock<BTreeMap<&'static str, u32>> = LazyLock::new(|| {
         .collect()
 });
 
+/// All of them: every grant asks for it several times.
+static EVERY: LazyLock<TypeSet> = LazyLock::new(|| {
+    PLACES
+        .values()
+        .fold(TypeSet::NONE, |set, place| set | TypeSet(1 << place))
+});
+
 /// A set of document types.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct TypeSet(u128);
@@ -30,7 +37,7 @@ impl TypeSet {
 
     /// Every type.
     pub fn every() -> Self {
-        PLACES.values().fold(Self::NONE, |set, place| set | Self(1 << place))
+        *EVERY
     }
 
     /// The one type of this code; `None` for a code that the value set does not know.
