@@ -202,11 +202,11 @@ async fn a_representation_that_ends_ends_the_watch(bench: Bench) {
     scene.register_with(&actor::administrator(), request).await.unwrap();
     let mut watch = scene.watch(&actor::representative("parent"), "").await.unwrap();
     let given = scene.authorize(&scene.holder(), actor::PHYSICIAN).await.unwrap();
-    // Its own registration may still be on its way.
+    // What was said just before may still be on its way.
     let told = loop {
         match next(&mut watch).await.0 {
             Event::Authorization(told) => break told,
-            Event::Representation(_) => {}
+            Event::Consent(_) | Event::Representation(_) => {}
             other => panic!("{other:?}"),
         }
     };
