@@ -1382,26 +1382,3 @@ proptest! {
         prop_assert_eq!(decided(&actor, &live, operation, mode), decided(&actor, &reversed, operation, mode));
     }
 }
-
-/// How long a decision takes, by the number of facts it is given. Not a promise: figures depend on the machine.
-#[test]
-#[ignore = "prints figures; run it optimised, with --nocapture"]
-fn figures() {
-    let (actor, dmp_id, book) = (physician(), cases::dmp_id(), cases::book());
-    let others = cases::other_professional();
-    for count in [10, 100, 1_000, 10_000] {
-        let mut live = vec![consented(), authorized(), fact(cases::treating())];
-        live.resize(count, fact(What::Block(others.clone())));
-        let facts = facts(live);
-        let decided = || {
-            let case = Case::new(&actor, &dmp_id, &facts, ReadDocuments, cases::moment(), book);
-            decide(std::hint::black_box(&case))
-        };
-        const ROUNDS: u32 = 2_000;
-        let start = std::time::Instant::now();
-        for _ in 0..ROUNDS {
-            std::hint::black_box(decided());
-        }
-        println!("{count} facts: {:?} a decision", start.elapsed() / ROUNDS);
-    }
-}
