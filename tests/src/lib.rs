@@ -98,7 +98,9 @@ impl Stage {
 /// Everybody who calls a suite, wherever it runs.
 #[derive(Clone)]
 pub struct Clients {
-    endpoints: Endpoints,
+    identifier: Channel,
+    consent: Channel,
+    dossier: Channel,
     people: TokenIssuer,
     clock: Clock,
     random: Random,
@@ -108,7 +110,9 @@ impl Clients {
     /// Clients of the suite at `endpoints`, with tokens of `home`.
     pub fn new(endpoints: &Endpoints, home: &Home, clock: Clock, random: Random) -> Self {
         Self {
-            endpoints: endpoints.clone(),
+            identifier: channel(&endpoints.identifier),
+            consent: channel(&endpoints.consent),
+            dossier: channel(&endpoints.dossier),
             people: home.people().unwrap(),
             clock,
             random,
@@ -314,32 +318,32 @@ impl Clients {
 
     /// Client of the identifier service.
     pub fn identifiers(&self) -> IdentifierServiceClient<Channel> {
-        IdentifierServiceClient::new(channel(&self.endpoints.identifier))
+        IdentifierServiceClient::new(self.identifier.clone())
     }
 
     /// Client of the consent service.
     pub fn consents(&self) -> ConsentServiceClient<Channel> {
-        ConsentServiceClient::new(channel(&self.endpoints.consent))
+        ConsentServiceClient::new(self.consent.clone())
     }
 
     /// Client of the consent service's authorisations.
     pub fn authorizations(&self) -> AuthorizationServiceClient<Channel> {
-        AuthorizationServiceClient::new(channel(&self.endpoints.consent))
+        AuthorizationServiceClient::new(self.consent.clone())
     }
 
     /// Client of the dossier service.
     pub fn dossiers(&self) -> DossierServiceClient<Channel> {
-        DossierServiceClient::new(channel(&self.endpoints.dossier))
+        DossierServiceClient::new(self.dossier.clone())
     }
 
     /// Client of the dossier service's documents.
     pub fn documents(&self) -> DocumentServiceClient<Channel> {
-        DocumentServiceClient::new(channel(&self.endpoints.dossier))
+        DocumentServiceClient::new(self.dossier.clone())
     }
 
     /// Client of the dossier service's journal.
     pub fn journal(&self) -> JournalServiceClient<Channel> {
-        JournalServiceClient::new(channel(&self.endpoints.dossier))
+        JournalServiceClient::new(self.dossier.clone())
     }
 }
 
