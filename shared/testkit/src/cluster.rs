@@ -137,6 +137,8 @@ impl Cluster {
             .arg(&folder)
             .stdin(Stdio::piped())
             .stderr(Stdio::null())
+            // Out of reach of a Ctrl-C or a time limit that ends the tests: it has the server to stop.
+            .process_group(0)
             .spawn()
             .unwrap();
         Self {
