@@ -174,7 +174,7 @@ impl Reader<'_> {
             What::Consent(consent) => self.ground_of_consent(consent.purpose),
             What::Opposition(OppositionKind::BreakGlass) => Some(Ground::OppositionToBreakGlass),
             What::Opposition(OppositionKind::Centre15) => Some(Ground::OppositionToCentre15),
-            What::Opposition(OppositionKind::Unspecified) => None,
+            What::Opposition(OppositionKind::SecretActs | OppositionKind::Unspecified) => None,
             What::Representation(other) => self.is_the(&other.representative).then_some(Ground::Representation),
             What::Authorization(authorization) => {
                 (lets_in(&authorization.grantee, self.actor) && self.counts(fact)).then_some(Ground::Authorization)

@@ -49,6 +49,7 @@ const REASON_LENGTH: std::ops::RangeInclusive<usize> = 10..=1_000;
 pub(crate) struct AccessContext {
     mode: AccessMode,
     reason: String,
+    secret_connection: bool,
 }
 
 impl AccessContext {
@@ -57,6 +58,7 @@ impl AccessContext {
         Self {
             mode: AccessMode::Normal,
             reason: String::new(),
+            secret_connection: false,
         }
     }
 
@@ -74,6 +76,7 @@ impl AccessContext {
         Some(Self {
             mode: mode?,
             reason: reason?,
+            secret_connection: sent.secret_connection,
         })
     }
 
@@ -81,6 +84,7 @@ impl AccessContext {
         common::AccessContext {
             mode: self.mode.into(),
             reason: self.reason.clone(),
+            secret_connection: self.secret_connection,
         }
     }
 }
@@ -614,6 +618,7 @@ mod tests {
             let sent = common::AccessContext {
                 mode: mode.into(),
                 reason: reason.to_owned(),
+                ..common::AccessContext::default()
             };
             AccessContext::parse(&mut violations, Some(&sent))
                 .filter(|_| violations.is_empty())

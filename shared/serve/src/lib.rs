@@ -12,6 +12,7 @@ pub mod config;
 mod connections;
 mod deadline;
 mod failure;
+pub mod follow;
 mod health;
 mod layers;
 mod methods;
@@ -24,6 +25,7 @@ pub mod telemetry;
 mod token;
 mod trace;
 mod violations;
+pub mod watch;
 
 pub use actor::{Actor, InvalidActor};
 pub use auth::ON_BEHALF_OF;

@@ -4,8 +4,13 @@
 //! position, in the order in which they were inserted among those it sees: a reader that has come to position *n* never
 //! misses an event that committed late, because such an event gets a later position. Per key, the order of positions is
 //! the order of commits wherever the publisher holds a lock on that key.
+//!
+//! A reader of one key sleeps until the sequencer has seen an event of that key: a feed of a whole population wakes
+//! nobody for what concerns somebody else.
 
 use sqlx::Row;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -54,7 +59,8 @@ pub async fn publish<DB: Engine>(
 pub struct Feed<DB: Engine> {
     db: Db<DB>,
     head: watch::Receiver<i64>,
-    wake: std::sync::Arc<Notify>,
+    wake: Arc<Notify>,
+    readers: Arc<Readers>,
 }
 
 impl<DB: Engine> Clone for Feed<DB> {
@@ -63,6 +69,7 @@ impl<DB: Engine> Clone for Feed<DB> {
             db: self.db.clone(),
             head: self.head.clone(),
             wake: self.wake.clone(),
+            readers: self.readers.clone(),
         }
     }
 }
@@ -71,9 +78,26 @@ impl<DB: Engine> Feed<DB> {
     /// Starts the sequencer, which runs until `drain` is cancelled.
     pub async fn start(db: Db<DB>, drain: CancellationToken) -> Result<Self> {
         let (sender, head) = watch::channel(head_position(&db).await?);
-        let wake = std::sync::Arc::new(Notify::new());
-        tokio::spawn(sequence(db.clone(), sender, wake.clone(), drain));
-        Ok(Self { db, head, wake })
+        let (wake, readers) = (Arc::new(Notify::new()), Arc::new(Readers::default()));
+        let sequencer = Sequencer {
+            db: db.clone(),
+            head: sender,
+            wake: wake.clone(),
+            readers: readers.clone(),
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = drain.cancelled() => {}
+                () = sequencer.run() => {}
+            }
+            sequencer.readers.close();
+        });
+        Ok(Self {
+            db,
+            head,
+            wake,
+            readers,
+        })
     }
 
     /// Tells the sequencer that something was published. Call it after the commit; without it the event appears a
@@ -132,6 +156,11 @@ impl<DB: Engine> Feed<DB> {
         self.head.clone().wait_for(|head| *head > position).await.is_ok()
     }
 
+    /// What wakes a reader of one feed, of one key when it is given. Subscribe before reading: then nothing is missed.
+    pub fn subscribe(&self, feed: &str, key: Option<&str>) -> Subscription {
+        self.readers.subscribe(feed, key)
+    }
+
     /// Forgets the events up to `position` (inclusive).
     pub async fn compact(&self, position: i64) -> Result<()> {
         self.db
@@ -151,26 +180,107 @@ impl<DB: Engine> Feed<DB> {
     }
 }
 
-/// Where `consumer` stands in another service's feed; 0 at first.
-pub async fn cursor<DB: Engine>(connection: &mut DB::Connection, consumer: &str) -> Result<i64> {
-    let position = sqlx::query_scalar("SELECT position FROM feed_cursors WHERE consumer = $1")
-        .bind(consumer)
-        .fetch_optional(connection)
-        .await?;
-    Ok(position.unwrap_or(0))
+/// Wakes one reader of a feed.
+#[derive(Debug)]
+pub struct Subscription(Option<watch::Receiver<()>>);
+
+impl Subscription {
+    /// Waits until there may be an event that this reader has not read. False when the sequencer has stopped.
+    pub async fn woken(&mut self) -> bool {
+        match &mut self.0 {
+            Some(receiver) => receiver.changed().await.is_ok(),
+            None => false,
+        }
+    }
 }
 
-/// Moves `consumer` to `position`, inside the transaction of the effect: every effect once.
-pub async fn advance<DB: Engine>(connection: &mut DB::Connection, consumer: &str, position: i64) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO feed_cursors (consumer, position) VALUES ($1, $2)
-         ON CONFLICT (consumer) DO UPDATE SET position = excluded.position",
+/// Whom to wake.
+#[derive(Debug, Default)]
+struct Readers(Mutex<Sleeping>);
+
+/// A feed, and one of its keys or all of them.
+type Concern = (String, Option<String>);
+
+#[derive(Debug, Default)]
+struct Sleeping {
+    closed: bool,
+    by_concern: HashMap<Concern, watch::Sender<()>>,
+}
+
+impl Readers {
+    fn lock(&self) -> MutexGuard<'_, Sleeping> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn subscribe(&self, feed: &str, key: Option<&str>) -> Subscription {
+        let mut sleeping = self.lock();
+        if sleeping.closed {
+            return Subscription(None);
+        }
+        let sender = sleeping
+            .by_concern
+            .entry((feed.to_owned(), key.map(str::to_owned)))
+            .or_insert_with(|| watch::channel(()).0);
+        Subscription(Some(sender.subscribe()))
+    }
+
+    /// Wakes those concerned, and forgets concerns that nobody has any more.
+    fn wake(&self, happened: &[(String, String)]) {
+        let mut sleeping = self.lock();
+        sleeping.by_concern.retain(|_, sender| sender.receiver_count() > 0);
+        for (feed, key) in happened {
+            for concern in [(feed.clone(), Some(key.clone())), (feed.clone(), None)] {
+                if let Some(sender) = sleeping.by_concern.get(&concern) {
+                    sender.send_replace(());
+                }
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().by_concern.is_empty()
+    }
+
+    /// Tells every reader that nothing comes any more.
+    fn close(&self) {
+        let mut sleeping = self.lock();
+        sleeping.closed = true;
+        sleeping.by_concern.clear();
+    }
+}
+
+/// Where `consumer` stands in another service's feed, as that service names the place; `None` before its first event.
+pub async fn cursor<DB: Engine>(connection: &mut DB::Connection, consumer: &str) -> Result<Option<String>> {
+    Ok(
+        sqlx::query_scalar("SELECT resume_token FROM feed_places WHERE consumer = $1")
+            .bind(consumer)
+            .fetch_optional(connection)
+            .await?,
     )
-    .bind(consumer)
-    .bind(position)
-    .execute(connection)
-    .await?;
-    Ok(())
+}
+
+/// Moves `consumer` from one place to the next, inside the transaction of the effect: every effect once. False when it
+/// is not there any more, because another instance was faster: then the effect must not happen.
+pub async fn advance<DB: Engine>(
+    connection: &mut DB::Connection,
+    consumer: &str,
+    from: Option<&str>,
+    to: &str,
+) -> Result<bool> {
+    let moved = match from {
+        None => sqlx::query(
+            "INSERT INTO feed_places (consumer, resume_token) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING consumer",
+        ),
+        Some(_) => sqlx::query(
+            "UPDATE feed_places SET resume_token = $2 WHERE consumer = $1 AND resume_token = $3 RETURNING consumer",
+        ),
+    };
+    let moved = moved.bind(consumer).bind(to);
+    let moved = match from {
+        None => moved,
+        Some(from) => moved.bind(from),
+    };
+    Ok(moved.fetch_optional(connection).await?.is_some())
 }
 
 fn event<DB: Engine>(row: &DB::Row) -> Result<Event> {
@@ -189,38 +299,63 @@ async fn head_position<DB: Engine>(db: &Db<DB>) -> Result<i64> {
         .await?)
 }
 
-async fn sequence<DB: Engine>(
+/// What gives positions, and wakes those who wait for them.
+struct Sequencer<DB: Engine> {
     db: Db<DB>,
     head: watch::Sender<i64>,
-    wake: std::sync::Arc<Notify>,
-    drain: CancellationToken,
-) {
-    loop {
-        match sequence_some(&db).await {
-            Ok(true) => match head_position(&db).await {
-                Ok(position) => drop(head.send_replace(position)),
-                Err(error) => tracing::warn!(%error, "the feed's head cannot be read"),
-            },
-            Ok(false) => {
-                // Another instance may have given positions.
-                if let Ok(position) = head_position(&db).await {
-                    head.send_if_modified(|head| std::mem::replace(head, position) != position);
+    wake: Arc<Notify>,
+    readers: Arc<Readers>,
+}
+
+impl<DB: Engine> Sequencer<DB> {
+    async fn run(&self) {
+        loop {
+            match self.step().await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tokio::select! {
+                        () = self.wake.notified() => {}
+                        () = tokio::time::sleep(LOOK_AGAIN) => {}
+                    }
                 }
-                tokio::select! {
-                    () = drain.cancelled() => return,
-                    () = wake.notified() => {}
-                    () = tokio::time::sleep(LOOK_AGAIN) => {}
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the feed cannot be sequenced; trying again");
-                tokio::select! {
-                    () = drain.cancelled() => return,
-                    () = tokio::time::sleep(LOOK_AGAIN) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the feed cannot be sequenced; trying again");
+                    tokio::time::sleep(LOOK_AGAIN).await;
                 }
             }
         }
     }
+
+    /// True when there may be more to do at once.
+    async fn step(&self) -> Result<bool> {
+        let gave = sequence_some(&self.db).await?;
+        // Another instance may have given positions, too.
+        let before = *self.head.borrow();
+        let head = head_position(&self.db).await?;
+        if head > before {
+            let happened = if self.readers.is_empty() {
+                Vec::new()
+            } else {
+                concerns(&self.db, before, head).await?
+            };
+            self.head.send_replace(head);
+            self.readers.wake(&happened);
+        }
+        Ok(gave)
+    }
+}
+
+/// Feeds and keys of the events after one position up to another.
+async fn concerns<DB: Engine>(db: &Db<DB>, after: i64, upto: i64) -> Result<Vec<(String, String)>> {
+    let mut connection = db.read().await?;
+    let rows = sqlx::query("SELECT DISTINCT feed, key FROM outbox WHERE position > $1 AND position <= $2")
+        .bind(after)
+        .bind(upto)
+        .fetch_all(&mut *connection)
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("feed")?, row.try_get("key")?)))
+        .collect()
 }
 
 /// Gives positions to some committed events; true when it gave any. The look before the transaction keeps an idle

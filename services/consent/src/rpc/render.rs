@@ -94,6 +94,7 @@ fn consent(fact: &Fact, given: &Consent) -> pb::Consent {
         recorded_at: Some(to_proto(fact.recorded_at)),
         withdrawn_at: ended_at(fact),
         revision: fact.last_revision(),
+        receipt: String::new(),
     }
 }
 
@@ -133,6 +134,7 @@ fn authorization(fact: &Fact, kind: AuthorizationKind, grantee: &str) -> pb::Aut
         recorded_by: fact.recorded_by.as_str().to_owned(),
         revision: fact.last_revision(),
         profession: String::new(),
+        secret: false,
     }
 }
 
@@ -157,6 +159,7 @@ pub(crate) fn decision(decision: &Decision) -> pb::Decision {
         authorization_state: decision.authorization_state.into(),
         treating_physician: decision.treating_physician,
         creation_consented: decision.creation_consented,
+        secret_connection: false,
     }
 }
 

@@ -118,6 +118,27 @@ impl<DB: Engine> RepresentationService for Rpc<DB> {
             next_page_token,
         }))
     }
+
+    async fn designate_trusted_person(
+        &self,
+        _request: Request<pb::DesignateTrustedPersonRequest>,
+    ) -> Result<Response<pb::TrustedPerson>, Status> {
+        Err(Status::unimplemented("not there yet"))
+    }
+
+    async fn revoke_trusted_person(
+        &self,
+        _request: Request<pb::RevokeTrustedPersonRequest>,
+    ) -> Result<Response<pb::TrustedPerson>, Status> {
+        Err(Status::unimplemented("not there yet"))
+    }
+
+    async fn get_trusted_person(
+        &self,
+        _request: Request<pb::GetTrustedPersonRequest>,
+    ) -> Result<Response<pb::TrustedPerson>, Status> {
+        Err(Status::unimplemented("not there yet"))
+    }
 }
 
 fn registered(

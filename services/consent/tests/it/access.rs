@@ -173,7 +173,11 @@ async fn break_glass_and_centre_15_oblige_to_tell(bench: Bench) {
 async fn outside_of_the_normal_mode_a_reason_is_demanded(bench: Bench) {
     let scene = Scene::consented(bench).await;
     let with = |mode: i32, reason: String| AuthorizeRequest {
-        context: Some(AccessContext { mode, reason }),
+        context: Some(AccessContext {
+            mode,
+            reason,
+            ..AccessContext::default()
+        }),
         ..scene.asking(Operation::ReadDocuments, AccessMode::Normal)
     };
     let break_glass = i32::from(AccessMode::BreakGlass);

@@ -428,6 +428,7 @@ async fn every_field_that_is_wrong_is_listed(bench: Bench) {
             nanos: 0,
         }),
         profession: "11".into(),
+        secret: false,
     };
     let refusal = scene.authorize_with(&scene.holder(), wrong).await.unwrap_err();
     let fields: Vec<&str> = refusal.fields.iter().map(|(field, _)| field.as_str()).collect();

@@ -272,6 +272,7 @@ async fn what_has_not_come_is_not_explained(bench: Bench) {
             seconds: i64::MAX,
             nanos: 0,
         }),
+        secret_connection: false,
         revision: 0,
     };
     let fields = scene.explain(&scene.holder(), wrong).await.unwrap_err().fields;

@@ -339,6 +339,7 @@ impl Scene {
             context: Some(AccessContext {
                 mode: mode.into(),
                 reason: reason.to_owned(),
+                ..AccessContext::default()
             }),
         }
     }
@@ -397,6 +398,7 @@ impl Scene {
             revision: decision.revision,
             matrix_version: decision.matrix_version.clone(),
             decided_at: decision.decided_at,
+            secret_connection: decision.secret_connection,
         }
     }
 

@@ -7,6 +7,7 @@ use api::dossier::v1::AccessAction;
 use api::dossier::v1::journal_service_server::JournalService;
 use api::dossier::v1::list_accesses_response::Entry as ListedEntry;
 use api::identity::DmpId;
+use futures::stream::BoxStream;
 use journal::history::Proven;
 use journal::{Checkpoint, Journal, Receipt, Recorded, bytes_of};
 use prost::Message;
@@ -87,6 +88,22 @@ impl<DB: Engine> JournalService for Accesses<DB> {
         Ok(Response::new(
             self.completeness(Call::of(&request)?, request.get_ref()).await?,
         ))
+    }
+
+    async fn reconstruct_view(
+        &self,
+        _request: Request<pb::ReconstructViewRequest>,
+    ) -> Result<Response<pb::ReconstructViewResponse>, Status> {
+        Err(Status::unimplemented("not there yet"))
+    }
+
+    type WatchExceptionalAccessesStream = BoxStream<'static, Result<pb::WatchExceptionalAccessesResponse, Status>>;
+
+    async fn watch_exceptional_accesses(
+        &self,
+        _request: Request<pb::WatchExceptionalAccessesRequest>,
+    ) -> Result<Response<Self::WatchExceptionalAccessesStream>, Status> {
+        Err(Status::unimplemented("not there yet"))
     }
 }
 

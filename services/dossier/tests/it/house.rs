@@ -349,5 +349,6 @@ pub(crate) fn break_glass(reason: &str) -> AccessContext {
     AccessContext {
         mode: api::common::v1::AccessMode::BreakGlass.into(),
         reason: reason.to_owned(),
+        ..AccessContext::default()
     }
 }

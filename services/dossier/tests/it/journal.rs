@@ -23,6 +23,7 @@ async fn page(house: &House, page_size: i32, page_token: String) -> pb::ListAcce
         dmp_id: house.dmp_id.clone(),
         page_size,
         page_token,
+        secret: false,
     };
     let request = house.bench.request(&house.holder(), request);
     house.journal().list_accesses(request).await.unwrap().into_inner()
@@ -121,6 +122,7 @@ async fn a_history_is_whole_and_checked_offline(bench: Bench) {
             dmp_id: house.dmp_id.clone(),
             from_sequence: after.sequence + 1,
             page_size: 2,
+            secret: false,
         };
         let request = house.bench.request(&house.holder(), request);
         let proof = house

@@ -69,6 +69,7 @@ async fn listing(story: &mut Story<'_>, dmp_id: &str, name: &str, voice: &Claims
             dmp_id: dmp_id.to_owned(),
             page_size: PAGE,
             page_token,
+            secret: false,
         };
         let answered = clients.journal().list_accesses(clients.ask(voice, request)?).await;
         let page = granted("listing accesses", answered)?;
@@ -105,6 +106,7 @@ async fn pages(clients: &Clients<'_>, voice: &Claims, dmp_id: &str) -> Result<Ve
             dmp_id: dmp_id.to_owned(),
             from_sequence,
             page_size: PAGE,
+            secret: false,
         };
         let answered = clients
             .journal()

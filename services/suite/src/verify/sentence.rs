@@ -102,6 +102,7 @@ fn wording(action: AccessAction) -> (&'static str, &'static str) {
         AccessAction::ReadDocument => ("lu un document", "la lecture d'un document"),
         AccessAction::ListAccesses => ("consulté la liste des accès", "la liste des accès"),
         AccessAction::ProveAccesses => ("demandé les preuves des accès", "les preuves des accès"),
+        AccessAction::ReconstructView => ("reconstitué une vue passée", "la reconstitution d'une vue passée"),
         AccessAction::Unspecified => ("fait un acte d'un genre inconnu", "un acte d'un genre inconnu"),
     }
 }
@@ -256,6 +257,7 @@ mod tests {
         refused.context = Some(AccessContext {
             mode: AccessMode::BreakGlass.into(),
             reason: "inconscience".into(),
+            ..AccessContext::default()
         });
         let sentence = of_access(&refused, &Names::default());
         assert!(sentence.contains("le professionnel 899900123458"), "{sentence}");

@@ -14,6 +14,8 @@ testkit::on_both_databases! {
     events_of_another_key_are_left_out,
     a_compacted_position_says_resync,
     a_cursor_moves_with_its_effect,
+    a_cursor_leaves_each_place_once,
+    a_reader_of_one_key_sleeps_through_the_others_events,
 }
 
 async fn emit<DB: TestEngine>(db: &Db<DB>, database: &Database<DB>, key: &'static str, payload: u8) {
@@ -137,15 +139,53 @@ async fn a_cursor_moves_with_its_effect<DB: TestEngine>(database: Database<DB>) 
     let refused = db
         .write(|connection| {
             Box::pin(async move {
-                feed::advance::<DB>(connection, "reader", 9).await?;
+                feed::advance::<DB>(connection, "reader", None, "nine").await?;
                 Err::<(), _>(Error::PageToken)
             })
         })
         .await;
     assert!(refused.is_err());
-    db.write(|connection| Box::pin(feed::advance::<DB>(connection, "reader", 3)))
-        .await
-        .unwrap();
+    assert_eq!(place(&db).await, None);
+    assert!(moved(&db, None, "three").await);
+    assert_eq!(place(&db).await.as_deref(), Some("three"));
+}
+
+/// Two instances follow one feed: only one of them moves on from a place.
+async fn a_cursor_leaves_each_place_once<DB: TestEngine>(database: Database<DB>) {
+    let (db, _) = started(&database).await;
+    let first = futures::future::join_all((0..4).map(|_| moved(&db, None, "one"))).await;
+    assert_eq!(first.into_iter().filter(|moved| *moved).count(), 1);
+    let second = futures::future::join_all((0..4).map(|_| moved(&db, Some("one"), "two"))).await;
+    assert_eq!(second.into_iter().filter(|moved| *moved).count(), 1);
+    assert!(!moved(&db, None, "three").await);
+    assert_eq!(place(&db).await.as_deref(), Some("two"));
+}
+
+async fn place<DB: TestEngine>(db: &Db<DB>) -> Option<String> {
     let mut connection = db.read().await.unwrap();
-    assert_eq!(feed::cursor::<DB>(&mut connection, "reader").await.unwrap(), 3);
+    feed::cursor::<DB>(&mut connection, "reader").await.unwrap()
+}
+
+async fn moved<DB: TestEngine>(db: &Db<DB>, from: Option<&'static str>, to: &'static str) -> bool {
+    db.write(move |connection| Box::pin(feed::advance::<DB>(connection, "reader", from, to)))
+        .await
+        .unwrap()
+}
+
+async fn a_reader_of_one_key_sleeps_through_the_others_events<DB: TestEngine>(database: Database<DB>) {
+    let drain = CancellationToken::new();
+    let db = database.open(&migrations()).await;
+    let feed = Feed::start(db.clone(), drain.clone()).await.unwrap();
+    let (mut own, mut all) = (feed.subscribe("test", Some("a")), feed.subscribe("test", None));
+    emit(&db, &database, "b", 1).await;
+    feed.nudge();
+    assert!(all.woken().await);
+    // Whoever is concerned is woken before the head moves on for the next event.
+    assert!(futures::poll!(std::pin::pin!(own.woken())).is_pending());
+    emit(&db, &database, "a", 2).await;
+    feed.nudge();
+    assert!(own.woken().await && all.woken().await);
+    drain.cancel();
+    assert!(!own.woken().await && !all.woken().await);
+    assert!(!feed.subscribe("test", None).woken().await);
 }
