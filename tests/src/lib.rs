@@ -11,6 +11,7 @@
 
 use api::common::v1::{AccessContext, Receipt};
 use api::consent::v1 as consent;
+use api::consent::v1::access_service_client::AccessServiceClient;
 use api::consent::v1::authorization_service_client::AuthorizationServiceClient;
 use api::consent::v1::consent_service_client::ConsentServiceClient;
 use api::dossier::v1 as dossier;
@@ -170,17 +171,7 @@ impl Clients {
     pub async fn consent(&self, dmp_id: &str) -> consent::Consent {
         let request = consent::RecordConsentRequest {
             request_id: self.request_id(),
-            dmp_id: dmp_id.to_owned(),
-            purpose: consent::Purpose::Creation.into(),
-            giver: Some(consent::Giver {
-                capacity: consent::Capacity::Person.into(),
-                representation_id: String::new(),
-            }),
-            mode: consent::ConsentMode::Online.into(),
-            evidence: Some(consent::Evidence {
-                kind: "online-session".to_owned(),
-                sha256: vec![7; 32],
-            }),
+            ..creation_consent(dmp_id)
         };
         let request = self.request(&actor::holder(dmp_id), request);
         self.consents().record_consent(request).await.unwrap().into_inner()
@@ -316,6 +307,11 @@ impl Clients {
         page.entries.into_iter().filter_map(|entry| entry.access).collect()
     }
 
+    /// Client of AccessService.
+    pub fn decisions(&self) -> AccessServiceClient<Channel> {
+        AccessServiceClient::new(self.consent.clone())
+    }
+
     /// Client of the identifier service.
     pub fn identifiers(&self) -> IdentifierServiceClient<Channel> {
         IdentifierServiceClient::new(self.identifier.clone())
@@ -361,6 +357,24 @@ fn traits(family: &str, given: &str, birth_date: &str) -> identifier::StrictTrai
         birth_date: birth_date.to_owned(),
         sex: identifier::Sex::Female.into(),
         birth_place_code: "69123".to_owned(),
+    }
+}
+
+/// The holder's own consent to the dossier's creation, still without a `request_id`.
+pub fn creation_consent(dmp_id: &str) -> consent::RecordConsentRequest {
+    consent::RecordConsentRequest {
+        request_id: String::new(),
+        dmp_id: dmp_id.to_owned(),
+        purpose: consent::Purpose::Creation.into(),
+        giver: Some(consent::Giver {
+            capacity: consent::Capacity::Person.into(),
+            representation_id: String::new(),
+        }),
+        mode: consent::ConsentMode::Online.into(),
+        evidence: Some(consent::Evidence {
+            kind: "online-session".to_owned(),
+            sha256: vec![7; 32],
+        }),
     }
 }
 

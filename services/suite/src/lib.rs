@@ -2,9 +2,12 @@
 //!
 //! [`suite`] starts them as they would run apart: four ports, four databases, tokens for every call. [`home`] is the
 //! folder in which an embedded suite keeps its keys and databases. [`tour`] plays the article through real clients,
-//! [`verify`] checks offline what the journal claims.
+//! [`verify`] checks offline what the journal claims, [`rules`] prints the law of access as it is applied, [`matrix`] what
+//! a new version of the habilitation matrix would change.
 
 pub mod home;
+pub mod matrix;
+pub mod rules;
 pub mod suite;
 pub mod tour;
 pub mod verify;

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use dmp::home::Home;
 use dmp::suite::{Endpoints, Plan, Suite};
 use dmp::tour::{SourceDocument, Visit};
-use dmp::{tour, verify};
+use dmp::{matrix, rules, tour, verify};
 use journal::VerifierKey;
 use serve::config::{Settings, TelemetrySettings};
 use serve::{Claims, telemetry};
@@ -38,6 +38,11 @@ enum Command {
     Tour(Tour),
     /// Check offline what a journal claims: a history, the receipts that somebody kept
     Verify(Verify),
+    /// Print the rules of access: effect, name, article, and what each says
+    Rules,
+    /// See what a version of the habilitation matrix changes, before it is published
+    #[command(subcommand)]
+    Matrix(Matrix),
     /// Run one service with its own configuration, as in production
     Serve(Serve),
 }
@@ -137,6 +142,22 @@ struct Verify {
     receipts: Vec<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Matrix {
+    /// Say who gains and loses what from one version to another
+    Diff {
+        /// A file, or a published version of the suite that runs on the folder given with --data
+        from: String,
+        /// The same
+        to: String,
+    },
+    /// Count what publishing a file would change for the population of the suite that runs on the folder
+    WhatIf {
+        /// The version, as it would be published
+        file: PathBuf,
+    },
+}
+
 #[derive(Debug, Args)]
 struct Serve {
     /// Which service
@@ -174,6 +195,8 @@ async fn main() -> ExitCode {
         Some(Command::Token(options)) => token(&data, options),
         Some(Command::Tour(options)) => play(&data, options).await,
         Some(Command::Verify(options)) => check(&data, &options),
+        Some(Command::Rules) => print_rules(),
+        Some(Command::Matrix(asked)) => compare(&data, asked).await,
         Some(Command::Serve(options)) => run(options).await,
     };
     done.unwrap_or_else(|error| {
@@ -373,6 +396,20 @@ fn check(data: &Path, options: &Verify) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+fn print_rules() -> Outcome {
+    rules::print(&mut std::io::stdout())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn compare(data: &Path, asked: Matrix) -> Outcome {
+    let (clock, out) = (Clock::system(), &mut std::io::stdout());
+    match asked {
+        Matrix::Diff { from, to } => matrix::diff(data, &clock, &from, &to, out).await?,
+        Matrix::WhatIf { file } => matrix::what_if(data, &clock, &file, out).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn run(options: Serve) -> Outcome {
     match options.name.as_str() {
         "identifier" => run_one::<identifier::Identifier>(options).await,
@@ -390,6 +427,8 @@ async fn run_one<S: serve::Service>(options: Serve) -> Outcome {
     }
     let _telemetry = telemetry::init(&settings.common.telemetry, S::NAME)?;
     let running = serve::start::<S>(settings, Clock::system(), Random::system()).await?;
+    // For whoever waits for it: logs go elsewhere.
+    println!("{} is serving on {}", running.name, running.url());
     let stopped_by_itself = tokio::select! {
         asked = serve::stop_requested() => { asked?; false }
         () = running.ended() => true,

@@ -7,7 +7,7 @@ use api::identity::Check;
 use jiff::ToSpan;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
-use serve::config::{Common, DatabaseUrl, Settings};
+use serve::config::{DatabaseUrl, Settings};
 use serve::{Claims, Failure, Running, StartError, TokenIssuer, bearer};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -144,18 +144,17 @@ impl Suite {
             dossier: dossier.clone(),
             messaging: messaging.clone(),
         };
+        let layout = Layout { home, plan, endpoints };
         let mut starting = Starting {
-            home,
-            plan,
+            layout: &layout,
             clock,
             random,
-            endpoints,
             services: Vec::new(),
         };
         match starting.run(listeners).await {
             Ok(host_id) => Ok(Self {
                 services: starting.services,
-                endpoints: starting.endpoints,
+                endpoints: layout.endpoints,
                 host_id,
             }),
             Err(error) => {
@@ -193,12 +192,103 @@ fn url(address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
+/// What each service of a suite is told: in one process or apart.
+#[derive(Debug)]
+pub struct Layout<'a> {
+    /// Keys and embedded databases.
+    pub home: &'a Home,
+    /// How the suite is to run.
+    pub plan: &'a Plan,
+    /// Where the services answer.
+    pub endpoints: Endpoints,
+}
+
+impl Layout<'_> {
+    /// The identifier service's settings.
+    ///
+    /// # Errors
+    /// [`HomeError`], as for the others.
+    pub fn identifier(&self) -> Result<Settings<identifier::Config>, HomeError> {
+        let checks = identifier::Checks {
+            ins: self.plan.ins,
+            structures: self.plan.professional_id,
+            accept_test_identities: self.plan.accept_test_identities,
+        };
+        self.settings("identifier", identifier::Config { checks })
+    }
+
+    /// The consent service's settings.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn consent(&self) -> Result<Settings<consent::Config>, HomeError> {
+        self.settings("consent", consent::Config::default())
+    }
+
+    /// The dossier service's settings, for a host of the register.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn dossier(&self, host_id: &str) -> Result<Settings<dossier::Config>, HomeError> {
+        let config = dossier::Config {
+            host_id: host_id.to_owned(),
+            key_file: self.home.path("host.key"),
+            log_key_file: self.home.journal_key("dossier"),
+            checks: dossier::Checks {
+                ins: self.plan.ins,
+                professional_id: self.plan.professional_id,
+                accept_test_identities: self.plan.accept_test_identities,
+            },
+            ..dossier::Config::default()
+        };
+        self.settings("dossier", config)
+    }
+
+    /// The messaging service's settings.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn messaging(&self) -> Result<Settings<messaging::Config>, HomeError> {
+        let config = messaging::Config {
+            key_file: self.home.path("messaging.key"),
+            log_key_file: self.home.journal_key("messaging"),
+            ..messaging::Config::default()
+        };
+        self.settings("messaging", config)
+    }
+
+    fn settings<C>(&self, name: &str, service: C) -> Result<Settings<C>, HomeError> {
+        let mut common = self.home.common()?;
+        let given = self.plan.databases.get(name);
+        common.database.url = given.map_or_else(|| self.home.database(name), |url| DatabaseUrl::from(url.as_str()));
+        common.reflection = self.plan.reflection;
+        let peers = [
+            ("identifier", &self.endpoints.identifier),
+            ("consent", &self.endpoints.consent),
+            ("dossier", &self.endpoints.dossier),
+        ];
+        let others = peers.into_iter().filter(|(peer, _)| *peer != name);
+        common.peers = others.map(|(peer, url)| (peer.to_owned(), url.clone())).collect();
+        Ok(Settings { common, service })
+    }
+
+    /// Finds or registers the host of an embedded suite, and renews its accreditation when it has none: what an
+    /// administrator does for a real host, done here so that the first command of a stranger opens a dossier. Answers
+    /// the host's identifier; the identifier service must be running.
+    ///
+    /// # Errors
+    /// [`SuiteError::Host`].
+    pub async fn local_host(&self, clock: &Clock, random: &Random) -> Result<String, SuiteError> {
+        let register = Register::connect(&self.endpoints.identifier, self.home.people()?, clock)?;
+        let registered = register.local_host(random).await;
+        registered.map_err(|failure| SuiteError::Host(failure.message))
+    }
+}
+
 struct Starting<'a> {
-    home: &'a Home,
-    plan: &'a Plan,
+    layout: &'a Layout<'a>,
     clock: &'a Clock,
     random: &'a Random,
-    endpoints: Endpoints,
     services: Vec<Running>,
 }
 
@@ -210,76 +300,26 @@ impl Starting<'_> {
                 .next()
                 .ok_or_else(|| SuiteError::Host("a port was lost".to_owned()))
         };
-        let checks = identifier::Checks {
-            ins: self.plan.ins,
-            structures: self.plan.professional_id,
-            accept_test_identities: self.plan.accept_test_identities,
-        };
-        self.start::<identifier::Identifier>(next()?, identifier::Config { checks })
+        let layout = self.layout;
+        self.start::<identifier::Identifier>(next()?, layout.identifier()?)
             .await?;
-        let host_id = self.local_host().await?;
-        self.start::<consent::Consent>(next()?, consent::Config::default())
+        let host_id = layout.local_host(self.clock, self.random).await?;
+        self.start::<consent::Consent>(next()?, layout.consent()?).await?;
+        self.start::<dossier::Dossier>(next()?, layout.dossier(&host_id)?)
             .await?;
-        let dossier = self.dossier_config(&host_id);
-        self.start::<dossier::Dossier>(next()?, dossier).await?;
-        let messaging = messaging::Config {
-            key_file: self.home.path("messaging.key"),
-            log_key_file: self.home.journal_key("messaging"),
-            ..messaging::Config::default()
-        };
-        self.start::<messaging::Messaging>(next()?, messaging).await?;
+        self.start::<messaging::Messaging>(next()?, layout.messaging()?).await?;
         Ok(host_id)
     }
 
-    fn dossier_config(&self, host_id: &str) -> dossier::Config {
-        dossier::Config {
-            host_id: host_id.to_owned(),
-            key_file: self.home.path("host.key"),
-            log_key_file: self.home.journal_key("dossier"),
-            checks: dossier::Checks {
-                ins: self.plan.ins,
-                professional_id: self.plan.professional_id,
-                accept_test_identities: self.plan.accept_test_identities,
-            },
-            ..dossier::Config::default()
-        }
-    }
-
-    async fn start<S: serve::Service>(&mut self, listener: TcpListener, service: S::Config) -> Result<(), SuiteError> {
+    async fn start<S: serve::Service>(
+        &mut self,
+        listener: TcpListener,
+        settings: Settings<S::Config>,
+    ) -> Result<(), SuiteError> {
         let failed = |source| SuiteError::Start { name: S::NAME, source };
-        let settings = Settings {
-            common: self.common(S::NAME)?,
-            service,
-        };
         let running = S::start_on(listener, settings, self.clock.clone(), self.random.clone());
         self.services.push(running.await.map_err(failed)?);
         Ok(())
-    }
-
-    fn common(&self, service: &str) -> Result<Common, HomeError> {
-        let mut common = self.home.common()?;
-        let given = self.plan.databases.get(service);
-        common.database.url = given.map_or_else(|| self.home.database(service), |url| DatabaseUrl::from(url.as_str()));
-        common.reflection = self.plan.reflection;
-        let peers = [
-            ("identifier", &self.endpoints.identifier),
-            ("consent", &self.endpoints.consent),
-        ];
-        common.peers = peers
-            .into_iter()
-            .map(|(name, url)| (name.to_owned(), url.clone()))
-            .collect();
-        Ok(common)
-    }
-
-    /// Finds or registers the host of this suite, and renews its accreditation when it has none: what an administrator
-    /// does for a real host, done here so that the first command of a stranger opens a dossier.
-    async fn local_host(&self) -> Result<String, SuiteError> {
-        let register = Register::connect(&self.endpoints.identifier, self.home.people()?, self.clock)?;
-        register
-            .local_host(self.random)
-            .await
-            .map_err(|failure| SuiteError::Host(failure.message))
     }
 }
 

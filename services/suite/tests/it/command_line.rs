@@ -62,3 +62,48 @@ fn a_missing_document_stops_the_tour_before_it_begins() {
     assert!(!output.status.success());
     assert!(said(&output).contains("no-such-file.xml"));
 }
+
+/// What a lawyer asks for first.
+#[test]
+fn the_rules_are_printed_with_their_articles() {
+    let output = run(&["rules"]);
+    assert!(output.status.success());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("FORBID  excluded-party  (L1111-18)"), "{printed}");
+    assert!(printed.contains("PERMIT  holder-reads-own  (L1111-19)"), "{printed}");
+}
+
+/// R1111-46: the matrix is never widened silently.
+#[test]
+fn two_versions_of_the_matrix_are_compared_without_a_suite() {
+    let folder = tempfile::tempdir().unwrap();
+    let version = |name: &str, lines: &str| {
+        let path = folder.path().join(name);
+        let head = format!("version\t{name}\nvalid_from\t2026-01-01T00:00:00Z\n");
+        std::fs::write(&path, head + lines).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let narrow = version("narrow", "10\ttype:11502-2\tread\n");
+    let wide = version("wide", "10\ttype:11502-2\tread\n21\ttype:11502-2,type:11488-4\tread\n");
+    let output = run(&["matrix", "diff", &narrow, &wide]);
+    assert!(output.status.success(), "{}", said(&output));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("From narrow to wide:"), "{printed}");
+    assert!(printed.contains("(21) reads, gains: 11488-4"), "{printed}");
+    assert_eq!(printed.lines().count(), 2, "{printed}");
+}
+
+#[test]
+fn a_matrix_that_is_none_is_told_line_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wrong.tsv");
+    std::fs::write(&file, "version\tx\nvalid_from\tyesterday\n10\ttype:nothing\tread\n").unwrap();
+    let file = file.to_str().unwrap();
+    let output = run(&["matrix", "diff", file, file]);
+    assert!(!output.status.success());
+    assert!(
+        said(&output).contains("line 2") && said(&output).contains("line 3"),
+        "{}",
+        said(&output)
+    );
+}

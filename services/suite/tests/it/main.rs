@@ -7,6 +7,9 @@
     reason = "tests fail by panicking"
 )]
 
+mod apart;
 mod command_line;
+mod freshness;
 mod kills;
 mod process;
+mod proxy;
