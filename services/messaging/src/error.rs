@@ -2,7 +2,6 @@
 
 use api::common::v1::Reason;
 use serve::Failure;
-use tonic::Code;
 
 /// Official code of the routing errors that have none of their own (codes 900 to 906 of the volet "transmission de
 /// document CDA par courriel MSSanté").
@@ -102,10 +101,4 @@ fn of_journal(error: journal::Error) -> Failure {
             Failure::internal("the journal does not take an entry")
         }
     }
-}
-
-/// A slow reader of a watch, disconnected with `limit` events waiting for it.
-pub(crate) fn slow_reader(limit: usize) -> Failure {
-    let message = "events are taken too slowly; resume from the last token";
-    Failure::new(Code::ResourceExhausted, Reason::Overloaded, message).with("limit", limit.to_string())
 }

@@ -7,7 +7,7 @@
 //! - **Sealed before it is stored.** Bodies, subjects, recipients and the dossier a message is about never touch the
 //!   database in clear ([`vault`]), nor does the outbox carry them ([`event`]).
 //! - **Nothing missed.** A watch from a listing's token, or from the last event taken, tells every later event once and
-//!   in order ([`watch`]).
+//!   in order ([`serve::watch`]).
 //! - **Not told apart.** A mailbox or message that is not the caller's is answered like one that does not exist.
 
 mod address;
@@ -24,7 +24,6 @@ mod proof;
 mod rpc;
 mod settings;
 mod vault;
-mod watch;
 
 use journal::{Journal, LogKey};
 use serve::Starting;
@@ -39,7 +38,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-pub use settings::{Checks, Config, Limits, Watch};
+pub use settings::{Checks, Config, Limits};
 
 /// The tables of this service.
 const OWN: &[Migration] = store::migrations![(1000, "1000_messaging")];

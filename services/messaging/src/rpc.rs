@@ -2,6 +2,7 @@
 
 mod directory_service;
 mod mailbox_service;
+mod mailbox_watch;
 mod message_service;
 
 use api::common::v1::Role;

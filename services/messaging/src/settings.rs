@@ -3,8 +3,8 @@
 use api::identity::Check;
 use serde::{Deserialize, Serialize};
 use serve::config::{Invalid, Validate};
+use serve::watch::WatchSettings;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::address::DomainName;
 
@@ -16,12 +16,6 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// With that many addresses for each of a page's 100 parties, a page of the directory stays below the largest message.
 const MAILBOXES_PER_OWNER_MAX: usize = 100;
-
-/// Events that a watch may buffer.
-const WATCH_BUFFER_MAX: usize = 1024;
-
-/// Longest time of a watch's settings, in milliseconds: an hour.
-const WATCH_MS_MAX: u64 = 3_600_000;
 
 /// The service's own section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +32,7 @@ pub struct Config {
     /// What a request may ask for.
     pub limits: Limits,
     /// How mailboxes are watched.
-    pub watch: Watch,
+    pub watch: WatchSettings,
 }
 
 impl Default for Config {
@@ -49,7 +43,7 @@ impl Default for Config {
             patient_domain: "patient.mssante.fr".to_owned(),
             checks: Checks::default(),
             limits: Limits::default(),
-            watch: Watch::default(),
+            watch: WatchSettings::default(),
         }
     }
 }
@@ -95,38 +89,6 @@ impl Default for Limits {
     }
 }
 
-/// How mailboxes are watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Watch {
-    /// After how long without an event a heartbeat says that the stream lives.
-    pub heartbeat_ms: u64,
-    /// Events that may wait for their reader.
-    pub buffer: usize,
-    /// How long a full buffer waits for its reader to take one event before it is disconnected.
-    pub patience_ms: u64,
-}
-
-impl Default for Watch {
-    fn default() -> Self {
-        Self {
-            heartbeat_ms: 15_000,
-            buffer: 64,
-            patience_ms: 10_000,
-        }
-    }
-}
-
-impl Watch {
-    pub(crate) fn heartbeat(&self) -> Duration {
-        Duration::from_millis(self.heartbeat_ms)
-    }
-
-    pub(crate) fn patience(&self) -> Duration {
-        Duration::from_millis(self.patience_ms)
-    }
-}
-
 impl Validate for Config {
     fn validate(&self) -> Result<(), Invalid> {
         for (key, path) in [("key_file", &self.key_file), ("log_key_file", &self.log_key_file)] {
@@ -156,14 +118,11 @@ impl Validate for Config {
                 self.limits.mailboxes_per_owner as u64,
                 MAILBOXES_PER_OWNER_MAX as u64,
             ),
-            ("watch.heartbeat_ms", self.watch.heartbeat_ms, WATCH_MS_MAX),
-            ("watch.buffer", self.watch.buffer as u64, WATCH_BUFFER_MAX as u64),
-            ("watch.patience_ms", self.watch.patience_ms, WATCH_MS_MAX),
         ];
         let out_of_bounds = bounded.iter().find(|(_, value, max)| !(1..=*max).contains(value));
         match out_of_bounds {
             Some((key, _, max)) => Err(Invalid::new(*key, format!("must be 1 to {max}"))),
-            None => Ok(()),
+            None => self.watch.validate(),
         }
     }
 }

@@ -3,9 +3,10 @@
 use api::messaging::v1 as pb;
 use api::messaging::v1::message_service_server::MessageService;
 use aws_lc_rs::digest;
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::BoxStream;
 use journal::Journal;
 use prost::Message;
+use serve::watch::{Scope, watch};
 use serve::{Actor, Call, Failure, Violations};
 use store::page::{Key, Page, PageLimits};
 use store::time::{Timestamp, from_proto, to_proto};
@@ -13,10 +14,11 @@ use store::{Engine, RequestKey, once, publish};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::mailbox_watch::MailboxWatch;
 use super::{OWNERS, Rpc};
 use crate::address::Address;
 use crate::error::{Error, Unavailable};
-use crate::event::{Event, FEED, ResumeToken};
+use crate::event::{Event, FEED};
 use crate::letter;
 use crate::mailbox::Mailbox;
 use crate::mailboxes::{self, Place};
@@ -24,13 +26,12 @@ use crate::message::{Draft, Recipient};
 use crate::messages::{self, Held, NewMessage, Proved};
 use crate::proof::{self, Fact, PROOFS_MAX};
 use crate::vault::Part;
-use crate::watch::Watch;
 
 const SEND_MESSAGE: &str = "dmp.messaging.v1.MessageService/SendMessage";
+const MARK_READ: &str = "dmp.messaging.v1.MessageService/MarkRead";
+
 /// Bytes of headers in one answer, which leaves as much for everything else.
 const PAGE_BYTES_MAX: usize = serve::MESSAGE_BYTES_MAX / 2;
-
-const MARK_READ: &str = "dmp.messaging.v1.MessageService/MarkRead";
 
 #[tonic::async_trait]
 impl<DB: Engine> MessageService for Rpc<DB> {
@@ -229,11 +230,7 @@ impl<DB: Engine> Rpc<DB> {
         Ok(pb::ListMessagesResponse {
             messages,
             next_page_token,
-            watch_token: ResumeToken {
-                mailbox_id,
-                position: head,
-            }
-            .encode(),
+            watch_token: scope(mailbox_id).token(head),
         })
     }
 
@@ -457,24 +454,20 @@ impl<DB: Engine> Rpc<DB> {
         call.require_role(&OWNERS)?;
         let mut violations = Violations::default();
         let mailbox_id = violations.uuid("mailbox_id", &request.mailbox_id);
-        let token = violations.optional("resume_token", &request.resume_token, |text| {
-            let token = ResumeToken::decode(text).filter(|token| Some(token.mailbox_id) == mailbox_id);
-            token.ok_or(("NOT_A_TOKEN", "must be a token of this mailbox"))
+        let position = mailbox_id.and_then(|mailbox_id| {
+            violations.optional("resume_token", &request.resume_token, |token| {
+                scope(mailbox_id).position(token)
+            })
         });
-        let (mailbox_id, token) = violations.gather((mailbox_id, token))?;
-        {
-            let mut connection = self.db.read().await?;
-            self.own_mailbox(&mut connection, &call.actor, mailbox_id).await?;
-        }
-        let position = token.map_or_else(|| self.feed.head(), |token| token.position);
-        let watch = Watch {
-            db: self.db.clone(),
-            feed: self.feed.clone(),
-            vault: self.vault.clone(),
-            settings: self.config.watch,
+        let (mailbox_id, position) = violations.gather((mailbox_id, position))?;
+        let position = position.unwrap_or_else(|| self.feed.head());
+        let watched = MailboxWatch {
+            rpc: self.clone(),
+            actor: call.actor.clone(),
             mailbox_id,
         };
-        Ok(watch.start(position).boxed())
+        let (feed, settings) = (self.feed.clone(), self.config.watch);
+        watch(feed, settings, scope(mailbox_id), position, watched).await
     }
 }
 
@@ -552,6 +545,11 @@ async fn tell<DB: Engine>(
     now: Timestamp,
 ) -> Result<(), store::Error> {
     publish::<DB>(connection, FEED, &mailbox_id.to_string(), event.encode(), now).await
+}
+
+/// What a watcher of a mailbox watches; a listing's token is one of it.
+fn scope(mailbox_id: Uuid) -> Scope {
+    Scope::of(FEED, mailbox_id.to_string())
 }
 
 /// As much of a receipt as can be remembered before its entry is in the log.

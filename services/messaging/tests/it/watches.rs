@@ -1,11 +1,12 @@
 //! What a watcher of a mailbox is told.
 
 use api::messaging::v1 as pb;
-use messaging::{Messaging, Watch};
+use messaging::Messaging;
 use pb::watch_mailbox_response::Event;
+use serve::watch::WatchSettings;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use testkit::{Bench, on_both_engines, refusal};
+use testkit::{Bench, Refusal, on_both_engines, refusal};
 use tonic::transport::Endpoint;
 use tonic::{Code, Streaming};
 
@@ -21,6 +22,7 @@ on_both_engines! {
     a_heartbeat_proves_an_idle_watch_alive,
     a_slow_reader_is_disconnected_and_misses_nothing,
     a_watch_ends_when_the_process_stops,
+    a_watch_ends_when_the_mailbox_is_no_longer_the_watchers,
     a_second_instance_tells_what_the_first_was_sent,
 }
 
@@ -30,6 +32,16 @@ async fn next(stream: &mut Streaming<pb::WatchMailboxResponse>) -> (Event, Strin
         let response = stream.message().await.unwrap().expect("the watch goes on");
         if let Some(event) = response.event {
             return (event, response.resume_token);
+        }
+    }
+}
+
+/// How the watch ends, after what it still tells.
+async fn ended(stream: &mut Streaming<pb::WatchMailboxResponse>) -> Refusal {
+    loop {
+        match stream.message().await {
+            Ok(response) => assert!(response.is_some(), "the watch ended without a status"),
+            Err(status) => return refusal(&status),
         }
     }
 }
@@ -142,14 +154,8 @@ async fn a_token_too_old_is_told_to_list_again(bench: Bench) {
     let sent = world.anne_writes(&[BRUNO]).await;
     assert_eq!(next_arrival(&mut watch).await.0, sent);
     world.tamper("UPDATE feed_head SET floor = head").await;
-    let ended = world
-        .watch(&bruno(), &world.bruno_box, &token)
-        .await
-        .unwrap()
-        .message()
-        .await
-        .unwrap_err();
-    let refused = refusal(&ended);
+    let mut watch = world.watch(&bruno(), &world.bruno_box, &token).await.unwrap();
+    let refused = ended(&mut watch).await;
     assert_eq!(
         (refused.code, refused.reason.as_str()),
         (Code::OutOfRange, "FEED_COMPACTED")
@@ -226,7 +232,7 @@ async fn a_heartbeat_proves_an_idle_watch_alive(bench: Bench) {
 async fn a_slow_reader_is_disconnected_and_misses_nothing(bench: Bench) {
     const MESSAGES: usize = 64;
     let mut config = config(&bench);
-    config.watch = Watch {
+    config.watch = WatchSettings {
         heartbeat_ms: 50,
         buffer: 1,
         patience_ms: 100,
@@ -308,8 +314,22 @@ async fn a_watch_ends_when_the_process_stops(bench: Bench) {
     let world = World::new(bench).await;
     let mut watch = world.watch(&bruno(), &world.bruno_box, "").await.unwrap();
     world.started.running.shutdown();
-    let refused = refusal(&watch.message().await.unwrap_err());
+    let refused = ended(&mut watch).await;
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "DRAINING"));
+}
+
+/// Nothing is told on the strength of what was so when the watch began.
+async fn a_watch_ends_when_the_mailbox_is_no_longer_the_watchers(bench: Bench) {
+    let world = World::new(bench).await;
+    let mut watch = world.watch(&bruno(), &world.bruno_box, "").await.unwrap();
+    assert_eq!(watch.message().await.unwrap().unwrap().event, None);
+    // 810000000017 is Anne.
+    world
+        .tamper("UPDATE mailboxes SET owner_id = '810000000017' WHERE address = 'bruno@medecin.mssante.fr'")
+        .await;
+    world.anne_writes(&[BRUNO]).await;
+    let refused = refusal(&watch.message().await.unwrap_err());
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::NotFound, "NOT_FOUND"));
 }
 
 async fn a_second_instance_tells_what_the_first_was_sent(bench: Bench) {
