@@ -1,5 +1,5 @@
-//! What a watcher of a mailbox is told, as it waits in the outbox: ids only. Whatever names a person is read, and
-//! opened, when the event is told.
+//! What a watcher of a mailbox or of notices is told, as it waits in the outbox: ids only. Whatever names a person is
+//! read, and opened, when the event is told.
 
 use api::messaging::v1 as pb;
 use pb::watch_mailbox_response::Event as Told;
@@ -7,7 +7,10 @@ use prost::Message;
 use uuid::Uuid;
 
 /// The feed of mailboxes; its keys are their ids.
-pub(crate) const FEED: &str = "mailbox";
+pub(crate) const MAILBOXES: &str = "mailbox";
+
+/// The feed of notices; its keys are their recipients.
+pub(crate) const NOTICES: &str = "notice";
 
 /// Something that happened to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,25 @@ impl Event {
     }
 }
 
+/// That a notice was told, as the outbox carries it.
+pub(crate) fn encode_notice(id: Uuid) -> Vec<u8> {
+    let notice = pb::Notice {
+        notice_id: id.to_string(),
+        ..Default::default()
+    };
+    pb::WatchNoticesResponse {
+        resume_token: String::new(),
+        notice: Some(notice),
+    }
+    .encode_to_vec()
+}
+
+/// `None` for bytes that this version did not write.
+pub(crate) fn decode_notice(payload: &[u8]) -> Option<Uuid> {
+    let notice = pb::WatchNoticesResponse::decode(payload).ok()?.notice?;
+    Uuid::parse_str(&notice.notice_id).ok()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
@@ -60,7 +82,9 @@ mod tests {
         for event in [Event::Arrived(id), Event::Retrieved(id), Event::Read(id)] {
             assert_eq!(Event::decode(&event.encode()), Some(event));
         }
-        assert_eq!(Event::decode(b""), None);
-        assert_eq!(Event::decode(b"\xff"), None);
+        assert_eq!(decode_notice(&encode_notice(id)), Some(id));
+        for other in [&b""[..], b"\xff"] {
+            assert_eq!((Event::decode(other), decode_notice(other)), (None, None));
+        }
     }
 }

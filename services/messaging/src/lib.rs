@@ -1,4 +1,5 @@
-//! Messages between professionals (L1111-14, fourth sentence): a directory, mailboxes, messages with three proofs.
+//! Messages between professionals (L1111-14, fourth sentence): a directory, mailboxes, messages with three proofs. And
+//! what the suite itself tells the holder and the treating physicians of an emergency access (R1111-48).
 //!
 //! - **Sent once, delivered to all or none.** A message, its deliveries, the news of them and the proof of its deposit
 //!   are one transaction; a repeated `request_id` answers the first message.
@@ -6,11 +7,14 @@
 //!   retrieval and reading are each proved once, in the message's own chain ([`proof`]).
 //! - **Sealed before it is stored.** Bodies, subjects, recipients and the dossier a message is about never touch the
 //!   database in clear ([`vault`]), nor does the outbox carry them ([`event`]).
+//! - **Told once.** Each recipient has one notice of an exceptional use, proved like a message, whatever fails between
+//!   the consent service and here ([`teller`]).
 //! - **Nothing missed.** A watch from a listing's token, or from the last event taken, tells every later event once and
 //!   in order ([`serve::watch`]).
-//! - **Not told apart.** A mailbox or message that is not the caller's is answered like one that does not exist.
+//! - **Not told apart.** A mailbox, message or notice that is not the caller's is answered like one that does not exist.
 
 mod address;
+mod authorization;
 mod error;
 mod event;
 mod letter;
@@ -18,17 +22,21 @@ mod mailbox;
 mod mailboxes;
 mod message;
 mod messages;
+mod notice;
+mod notices;
 mod parties;
 mod party;
 mod proof;
 mod rpc;
 mod settings;
+mod teller;
 mod vault;
 
 use journal::{Journal, LogKey};
 use serve::Starting;
 use serve::config::Invalid;
 use serve::config::Settings;
+use serve::follow::follow;
 use serve::{Context, StartError};
 use store::random::Random;
 use store::sealed::Key;
@@ -38,10 +46,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+use crate::teller::Teller;
+use crate::vault::Vault;
+
 pub use settings::{Checks, Config, Limits};
 
 /// The tables of this service.
-const OWN: &[Migration] = store::migrations![(1000, "1000_messaging")];
+const OWN: &[Migration] = store::migrations![(1000, "1000_messaging"), (1001, "1001_notices")];
 
 /// The messaging service.
 #[derive(Debug)]
@@ -64,9 +75,14 @@ impl serve::Service for Messaging {
         let key = Key::from_file(&config.key_file);
         let key =
             key.map_err(|error| Invalid::new("messaging.key_file", format!("must be a key of 32 bytes: {error}")))?;
+        let vault = Vault::new(key, context.random.clone());
+        let consent = context.peers.get("consent")?;
         let journal = open_journal(&context, &config).await?;
         let feed = start_feed(&context, journal.clone()).await?;
-        rpc::routes(context, config, key, journal, feed)
+        let teller = Teller::new(&context, consent.clone(), journal.clone(), feed.clone(), vault.clone());
+        let routes = rpc::routes(&context, config, vault, consent, journal, feed)?;
+        follow(&context, teller);
+        Ok(routes)
     }
 }
 

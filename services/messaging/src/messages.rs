@@ -274,7 +274,8 @@ fn from_row<DB: Engine>(row: &DB::Row) -> Result<Held> {
     })
 }
 
-fn proved(at: Option<i64>, entry_id: Option<Uuid>) -> Result<Option<Proved>> {
+/// The columns of something that may not have happened yet.
+pub(crate) fn proved(at: Option<i64>, entry_id: Option<Uuid>) -> Result<Option<Proved>> {
     let Some((at, entry_id)) = at.zip(entry_id) else {
         return Ok(None);
     };

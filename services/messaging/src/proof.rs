@@ -1,4 +1,5 @@
-//! What the journal is told of a message: its deposit, each recipient's retrieval, each reading.
+//! What the journal is told of a message: its deposit, each recipient's retrieval, each reading; and of a notice: that
+//! it was told, and that notice was taken.
 //!
 //! A message has a chain of its own (the journal's subject is its `message_id`): the deposit comes first, nothing about
 //! the message can be left out unseen, both sides hold receipts of one chain, and erasing a message's proofs touches no
@@ -12,6 +13,8 @@ use store::time::{Timestamp, to_proto};
 use uuid::Uuid;
 
 use crate::mailbox::Mailbox;
+use crate::messages::Proved;
+use crate::notice::Notice;
 
 /// Most proofs of a message: its deposit, and two for each of 50 recipients.
 pub(crate) const PROOFS_MAX: usize = 101;
@@ -49,6 +52,33 @@ impl Fact<'_> {
         journal::Entry {
             entry_id: self.entry_id,
             subject: chain(self.message_id),
+            payload: proof.encode_to_vec(),
+        }
+    }
+}
+
+/// One of a notice's two proofs. A notice has a chain of its own, as a message has: the telling comes first.
+pub(crate) struct NoticeFact<'a> {
+    pub(crate) notice: &'a Notice,
+    pub(crate) this: Proved,
+    /// Who took notice; `None` for the telling.
+    pub(crate) acknowledged_by: Option<&'a Actor>,
+}
+
+impl NoticeFact<'_> {
+    /// As the journal writes it.
+    pub(crate) fn entry(&self) -> journal::Entry {
+        let proof = pb::NoticeProof {
+            entry_id: self.this.entry_id.to_string(),
+            notice_id: self.notice.id.to_string(),
+            recipient: self.notice.recipient.as_str().to_owned(),
+            exceptional_access_id: self.notice.exceptional_access_id.to_string(),
+            acknowledged_by: self.acknowledged_by.map(Actor::to_proto),
+            occurred_at: Some(to_proto(self.this.at)),
+        };
+        journal::Entry {
+            entry_id: self.this.entry_id,
+            subject: self.notice.id.to_string(),
             payload: proof.encode_to_vec(),
         }
     }

@@ -1,20 +1,22 @@
-//! The three gRPC services over one set of parts.
+//! The four gRPC services over one set of parts.
 
 mod directory_service;
 mod mailbox_service;
 mod mailbox_watch;
 mod message_service;
+mod notice_service;
+mod notice_watch;
 
-use api::common::v1::Role;
+use api::common::v1::{Receipt, Role};
 use api::messaging::v1::directory_service_server::DirectoryServiceServer;
 use api::messaging::v1::mailbox_service_server::MailboxServiceServer;
 use api::messaging::v1::message_service_server::MessageServiceServer;
+use api::messaging::v1::notice_service_server::NoticeServiceServer;
 use journal::Journal;
 use serve::config::Invalid;
-use serve::{Actor, Context, StartError};
+use serve::{Actor, Context, Peer, StartError};
 use std::sync::Arc;
 use store::random::Random;
-use store::sealed::Key;
 use store::time::Clock;
 use store::{Db, Engine, Feed};
 use tonic::service::Routes;
@@ -38,6 +40,7 @@ pub(crate) struct Rpc<DB: Engine> {
     journal: Journal<DB>,
     feed: Feed<DB>,
     vault: Vault,
+    consent: Peer,
     patients: DomainName,
     config: Arc<Config>,
 }
@@ -51,6 +54,7 @@ impl<DB: Engine> Clone for Rpc<DB> {
             journal: self.journal.clone(),
             feed: self.feed.clone(),
             vault: self.vault.clone(),
+            consent: self.consent.clone(),
             patients: self.patients.clone(),
             config: self.config.clone(),
         }
@@ -58,19 +62,21 @@ impl<DB: Engine> Clone for Rpc<DB> {
 }
 
 pub(crate) fn routes<DB: Engine>(
-    context: Context<DB>,
+    context: &Context<DB>,
     config: Config,
-    key: Key,
+    vault: Vault,
+    consent: Peer,
     journal: Journal<DB>,
     feed: Feed<DB>,
 ) -> Result<Routes, StartError> {
     let patients = DomainName::parse(&config.patient_domain);
     let patients = patients.map_err(|error| Invalid::new("messaging.patient_domain", error.to_string()))?;
     let rpc = Rpc {
-        vault: Vault::new(key, context.random.clone()),
-        db: context.db,
-        clock: context.clock,
-        random: context.random,
+        vault,
+        consent,
+        db: context.db.clone(),
+        clock: context.clock.clone(),
+        random: context.random.clone(),
         journal,
         feed,
         patients,
@@ -78,7 +84,8 @@ pub(crate) fn routes<DB: Engine>(
     };
     Ok(Routes::new(DirectoryServiceServer::new(rpc.clone()))
         .add_service(MailboxServiceServer::new(rpc.clone()))
-        .add_service(MessageServiceServer::new(rpc)))
+        .add_service(MessageServiceServer::new(rpc.clone()))
+        .add_service(NoticeServiceServer::new(rpc)))
 }
 
 impl<DB: Engine> Rpc<DB> {
@@ -101,5 +108,13 @@ impl<DB: Engine> Rpc<DB> {
             Some(receipt) => Ok(receipt),
             None => Ok(self.journal.settle(entry_id).await?),
         }
+    }
+}
+
+/// As much of a receipt as can be remembered before its entry is in the log.
+fn remembered_receipt(entry_id: Uuid) -> Receipt {
+    Receipt {
+        entry_id: entry_id.to_string(),
+        ..Default::default()
     }
 }

@@ -1,6 +1,6 @@
-//! What a message says is sealed before it touches the database.
+//! What a message or a notice says is sealed before it touches the database.
 //!
-//! Each part of a message has a key of its own, which seals nothing else and is stored beside it, wrapped under the
+//! Each part of a message, and each notice, has a key of its own, which seals nothing else and is stored beside it, wrapped under the
 //! service's key. Whoever moves a part to another message, or a body in the place of a header, finds that it does not
 //! open.
 
@@ -8,13 +8,15 @@ use store::random::Random;
 use store::sealed::{CHUNK_BYTES, Key, SealError, TAG_BYTES};
 use uuid::Uuid;
 
-/// Which part of a message.
+/// What is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Addresses, subject and references.
+    /// A message's addresses, subject and references.
     Header,
-    /// The text.
+    /// A message's text.
     Body,
+    /// What a notice tells, but its recipient.
+    Notice,
 }
 
 /// A sealed part, as stored.
@@ -38,8 +40,8 @@ impl Vault {
         Self { key, random }
     }
 
-    pub(crate) fn seal(&self, part: Part, message_id: Uuid, clear: &[u8]) -> Result<Sealed, SealError> {
-        let place = place(part, message_id);
+    pub(crate) fn seal(&self, part: Part, id: Uuid, clear: &[u8]) -> Result<Sealed, SealError> {
+        let place = place(part, id);
         let key = Key::generate(&self.random);
         let content = key.seal(&place, clear)?.concat();
         Ok(Sealed {
@@ -48,8 +50,8 @@ impl Vault {
         })
     }
 
-    pub(crate) fn open(&self, part: Part, message_id: Uuid, sealed: &Sealed) -> Result<Vec<u8>, SealError> {
-        let place = place(part, message_id);
+    pub(crate) fn open(&self, part: Part, id: Uuid, sealed: &Sealed) -> Result<Vec<u8>, SealError> {
+        let place = place(part, id);
         let key = self.key.unwrap(&sealed.key, &place)?;
         let chunks: Vec<Vec<u8>> = sealed
             .content
@@ -60,13 +62,14 @@ impl Vault {
     }
 }
 
-/// Where a part belongs: nothing opens anywhere else.
-fn place(part: Part, message_id: Uuid) -> Vec<u8> {
+/// Where a part of a message, or a notice, belongs: nothing opens anywhere else.
+fn place(part: Part, id: Uuid) -> Vec<u8> {
     let name: &[u8] = match part {
         Part::Header => b"dmp-messaging/v1 header ",
         Part::Body => b"dmp-messaging/v1 body ",
+        Part::Notice => b"dmp-messaging/v1 notice ",
     };
-    [name, message_id.as_bytes()].concat()
+    [name, id.as_bytes()].concat()
 }
 
 #[cfg(test)]

@@ -15,10 +15,10 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::mailbox_watch::MailboxWatch;
-use super::{OWNERS, Rpc};
+use super::{OWNERS, Rpc, remembered_receipt};
 use crate::address::Address;
 use crate::error::{Error, Unavailable};
-use crate::event::{Event, FEED};
+use crate::event::{Event, MAILBOXES};
 use crate::letter;
 use crate::mailbox::Mailbox;
 use crate::mailboxes::{self, Place};
@@ -544,20 +544,12 @@ async fn tell<DB: Engine>(
     event: Event,
     now: Timestamp,
 ) -> Result<(), store::Error> {
-    publish::<DB>(connection, FEED, &mailbox_id.to_string(), event.encode(), now).await
+    publish::<DB>(connection, MAILBOXES, &mailbox_id.to_string(), event.encode(), now).await
 }
 
 /// What a watcher of a mailbox watches; a listing's token is one of it.
 fn scope(mailbox_id: Uuid) -> Scope {
-    Scope::of(FEED, mailbox_id.to_string())
-}
-
-/// As much of a receipt as can be remembered before its entry is in the log.
-fn remembered_receipt(entry_id: Uuid) -> api::common::v1::Receipt {
-    api::common::v1::Receipt {
-        entry_id: entry_id.to_string(),
-        ..Default::default()
-    }
+    Scope::of(MAILBOXES, mailbox_id.to_string())
 }
 
 fn folder(request: &pb::ListMessagesRequest, violations: &mut Violations) -> Option<pb::Folder> {

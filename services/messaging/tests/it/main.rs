@@ -10,6 +10,8 @@
 mod directory;
 mod mailboxes;
 mod messages;
+mod notices;
+mod peers;
 mod proofs;
 mod storage;
 mod watches;

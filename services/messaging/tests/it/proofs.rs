@@ -21,7 +21,7 @@ on_both_engines! {
 }
 
 /// Checked offline, with the log's public key and nothing else.
-fn checked(receipt: Option<&common::Receipt>) -> Receipt {
+pub(crate) fn checked(receipt: Option<&common::Receipt>) -> Receipt {
     let receipt = Receipt::try_from(receipt.expect("a receipt")).unwrap();
     receipt.verify(&verifier()).unwrap();
     receipt

@@ -4,11 +4,16 @@ use api::messaging::v1 as pb;
 use messaging::Messaging;
 use serve::Service;
 use sqlx::{AssertSqlSafe, Connection, Row};
+use testkit::actor::PHYSICIAN;
 use testkit::{Bench, Engine, assert_schemas_agree, on_both_engines};
 
+use crate::notices;
 use crate::world::{BRUNO, World, anne, bruno};
 
-on_both_engines! { what_a_message_says_never_touches_the_database_in_clear }
+on_both_engines! {
+    what_a_message_says_never_touches_the_database_in_clear,
+    what_a_notice_tells_never_touches_the_database_in_clear,
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_engines_have_the_same_schema() {
@@ -47,6 +52,60 @@ async fn what_a_message_says_never_touches_the_database_in_clear(bench: Bench) {
     }
     // The search itself works: an address stands in its mailbox's row.
     assert!(contains(&stored, BRUNO.as_bytes()));
+}
+
+/// Who came in, by which entry of the dossier's journal, and, in a physician's notice, whose dossier it is. To whom a
+/// notice is told stands in clear, as owners of mailboxes do: it is looked up by it.
+async fn what_a_notice_tells_never_touches_the_database_in_clear(bench: Bench) {
+    let world = World::new(bench).await;
+    let used = notices::break_glass(&world.bench);
+    let mut watch = world.watch_notices(&anne(), "", "").await.unwrap();
+    world.script().tell(used.clone());
+    while watch.message().await.unwrap().unwrap().notice.is_none() {}
+    let told = world.notices_of(&anne(), "").await.unwrap().remove(0);
+    world.acknowledge(&anne(), &told.notice_id).await.unwrap();
+    let actor = used.actor.unwrap();
+    let everywhere = stored(&world).await;
+    for secret in [
+        &actor.subject,
+        &actor.professional_id,
+        &actor.structure_id,
+        &used.first_entry_id,
+    ] {
+        assert!(!contains(&everywhere, secret.as_bytes()), "{secret}");
+        assert!(!contains(&everywhere, hex::encode(secret).as_bytes()), "{secret}");
+    }
+    assert!(contains(&everywhere, told.notice_id.as_bytes()));
+    let physicians = stored_for(&world).await;
+    for secret in [
+        used.dmp_id.as_bytes(),
+        hex::encode(&used.dmp_id).to_uppercase().as_bytes(),
+    ] {
+        assert!(!contains(physicians.as_bytes(), secret));
+    }
+    assert!(contains(physicians.as_bytes(), PHYSICIAN.as_bytes()));
+}
+
+/// The row of Anne's only notice and the event of it, as text; bytes are in hexadecimal.
+async fn stored_for(world: &World) -> String {
+    let url = world.started.settings.common.database.url.reveal().to_owned();
+    match world.bench.engine {
+        Engine::Sqlite => {
+            let statement = "SELECT n.recipient || hex(n.exceptional_access_id) || hex(n.notice_id) || n.told_at
+                 || hex(n.telling_id) || hex(n.content_key) || hex(n.content) || o.key || hex(o.payload)
+                 FROM notices n JOIN outbox o ON o.key = n.recipient WHERE n.recipient = $1";
+            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            let row = sqlx::query(statement).bind(PHYSICIAN).fetch_one(&mut connection);
+            row.await.unwrap().get(0)
+        }
+        Engine::Postgres => {
+            let statement = "SELECT UPPER(CAST(n AS TEXT) || CAST(o AS TEXT))
+                 FROM notices n JOIN outbox o ON o.key = n.recipient WHERE n.recipient = $1";
+            let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+            let row = sqlx::query(statement).bind(PHYSICIAN).fetch_one(&mut connection);
+            row.await.unwrap().get(0)
+        }
+    }
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

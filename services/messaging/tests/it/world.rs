@@ -4,6 +4,7 @@ use api::messaging::v1 as pb;
 use api::messaging::v1::directory_service_client::DirectoryServiceClient;
 use api::messaging::v1::mailbox_service_client::MailboxServiceClient;
 use api::messaging::v1::message_service_client::MessageServiceClient;
+use api::messaging::v1::notice_service_client::NoticeServiceClient;
 use journal::{LogKey, VerifierKey};
 use messaging::{Config, Messaging};
 use serve::Claims;
@@ -12,16 +13,19 @@ use testkit::{Bench, Engine, Started};
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
+use crate::peers::{Consent, Script};
+
 pub(crate) const DOMAIN: &str = "medecin.mssante.fr";
 pub(crate) const ANNE: &str = "anne@medecin.mssante.fr";
 pub(crate) const BRUNO: &str = "bruno@medecin.mssante.fr";
 pub(crate) const TEAM: &str = "equipe@medecin.mssante.fr";
 
-const LOG_ORIGIN: &str = "messaging.test/log";
+pub(crate) const LOG_ORIGIN: &str = "messaging.test/log";
 
 pub(crate) struct World {
     pub(crate) bench: Bench,
     pub(crate) started: Started<Messaging>,
+    pub(crate) consent: Consent,
     /// Mailbox of [`ANNE`], a physician.
     pub(crate) anne_box: String,
     /// Mailbox of [`BRUNO`], another physician.
@@ -68,10 +72,13 @@ impl World {
     }
 
     pub(crate) async fn with(bench: Bench, config: Config) -> Self {
+        let consent = Consent::start().await;
+        bench.peer("consent", consent.url.clone());
         let started = bench.start::<Messaging>(config).await;
         let mut world = Self {
             bench,
             started,
+            consent,
             anne_box: String::new(),
             bruno_box: String::new(),
             team_box: String::new(),
@@ -320,11 +327,70 @@ impl World {
             .into_inner())
     }
 
+    pub(crate) fn script(&self) -> &Script {
+        &self.consent.script
+    }
+
+    pub(crate) fn notices(&self) -> NoticeServiceClient<Channel> {
+        NoticeServiceClient::new(self.started.channel())
+    }
+
+    pub(crate) async fn list_notices(
+        &self,
+        claims: &Claims,
+        request: pb::ListNoticesRequest,
+    ) -> Result<pb::ListNoticesResponse, Status> {
+        Ok(self
+            .notices()
+            .list_notices(self.bench.request(claims, request))
+            .await?
+            .into_inner())
+    }
+
+    /// The caller's own notices, or those of a dossier.
+    pub(crate) async fn notices_of(&self, claims: &Claims, dmp_id: &str) -> Result<Vec<pb::Notice>, Status> {
+        let request = pb::ListNoticesRequest {
+            dmp_id: dmp_id.to_owned(),
+            ..Default::default()
+        };
+        Ok(self.list_notices(claims, request).await?.notices)
+    }
+
+    pub(crate) async fn acknowledge(&self, claims: &Claims, notice_id: &str) -> Result<pb::Notice, Status> {
+        let request = pb::AcknowledgeNoticeRequest {
+            request_id: self.bench.request_id(),
+            notice_id: notice_id.to_owned(),
+        };
+        Ok(self
+            .notices()
+            .acknowledge_notice(self.bench.request(claims, request))
+            .await?
+            .into_inner())
+    }
+
+    pub(crate) async fn watch_notices(
+        &self,
+        claims: &Claims,
+        dmp_id: &str,
+        resume_token: &str,
+    ) -> Result<Streaming<pb::WatchNoticesResponse>, Status> {
+        let request = pb::WatchNoticesRequest {
+            dmp_id: dmp_id.to_owned(),
+            resume_token: resume_token.to_owned(),
+        };
+        Ok(self
+            .notices()
+            .watch_notices(self.bench.request(claims, request))
+            .await?
+            .into_inner())
+    }
+
     /// The same database under a new process.
     pub(crate) async fn restarted(self) -> Self {
         let Self {
             bench,
             started,
+            consent,
             anne_box,
             bruno_box,
             team_box,
@@ -334,6 +400,7 @@ impl World {
         Self {
             bench,
             started,
+            consent,
             anne_box,
             bruno_box,
             team_box,
