@@ -7,16 +7,18 @@ use api::messaging::v1 as pb;
 use common::AccessMode;
 use jiff::SignedDuration;
 use journal::entry::Link;
-use journal::{History, Journal, LogKey};
+use journal::{Checkpoint, History, Journal, LogKey};
 use messaging::Messaging;
 use prost::Message;
 use serve::{Claims, Service};
+use sqlx::Connection;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use store::time::to_proto;
 use testkit::actor::{self, OTHER_PHYSICIAN, PHYSICIAN};
 use testkit::{Bench, Engine, Refusal, on_both_engines, refusal};
 use tonic::{Code, Status, Streaming};
+use uuid::Uuid;
 
 use crate::peers::{granted, refused};
 use crate::proofs::checked;
@@ -41,6 +43,7 @@ on_both_engines! {
     a_representative_takes_notice_for_the_holder,
     telling_and_acknowledgement_are_one_verified_chain,
     a_telling_whose_process_died_is_proved_after_its_restart,
+    an_acknowledgement_follows_the_telling,
 }
 
 /// The holder of every test.
@@ -217,6 +220,8 @@ async fn each_recipient_is_told_once_whatever_breaks(bench: Bench) {
         listed.sort();
         assert_eq!(listed, expected);
     }
+    // No proof of a telling that was none either: all in the log are of these notices.
+    assert_eq!(proofs(&world).await, 3 * expected.len() as u64);
 }
 
 /// Both follow the feed; whichever is faster tells, and watchers of both are told each notice once.
@@ -698,24 +703,63 @@ async fn a_telling_whose_process_died_is_proved_after_its_restart(bench: Bench) 
     assert_eq!(checked(notices[0].receipt.as_ref()).sequence, 1);
 }
 
+/// In a notice's chain the telling comes first, also when its proof is still on its way as notice is taken.
+async fn an_acknowledgement_follows_the_telling(bench: Bench) {
+    let world = World::new(bench).await;
+    let mut watch = watcher(&world, &holder(), "").await;
+    world.block_journal().await;
+    world.script().tell(break_glass(&world.bench));
+    assert_eq!(ended(&mut watch).await.reason, "JOURNAL_UNAVAILABLE");
+    let id = only_notice_of(&world, &dmp_id()).await;
+    world.unblock_journal().await;
+    let taken = world.acknowledge(&holder(), &id).await.unwrap();
+    assert_eq!(checked(taken.receipt.as_ref()).sequence, 2);
+}
+
+/// The id of a recipient's notice, of which nobody has been told yet.
+async fn only_notice_of(world: &World, recipient: &str) -> String {
+    let statement = "SELECT notice_id FROM notices WHERE recipient = $1";
+    let url = world.started.settings.common.database.url.reveal();
+    let id: Uuid = match world.bench.engine {
+        Engine::Sqlite => {
+            let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
+            let id = sqlx::query_scalar(statement).bind(recipient);
+            id.fetch_one(&mut connection).await.unwrap()
+        }
+        Engine::Postgres => {
+            let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+            let id = sqlx::query_scalar(statement).bind(recipient);
+            id.fetch_one(&mut connection).await.unwrap()
+        }
+    };
+    id.to_string()
+}
+
 /// A notice's chain, read from the service's database.
 async fn history(world: &World, notice_id: &str) -> History {
     match world.bench.engine {
-        Engine::Sqlite => history_in::<store::Sqlite>(world, notice_id).await,
-        Engine::Postgres => history_in::<store::Postgres>(world, notice_id).await,
+        Engine::Sqlite => log::<store::Sqlite>(world).await.history(notice_id, 0, 10).await,
+        Engine::Postgres => log::<store::Postgres>(world).await.history(notice_id, 0, 10).await,
     }
+    .unwrap()
 }
 
-async fn history_in<DB: store::Engine>(world: &World, notice_id: &str) -> History {
+/// How many proofs the log holds, staged ones included.
+async fn proofs(world: &World) -> u64 {
+    let newest = match world.bench.engine {
+        Engine::Sqlite => log::<store::Sqlite>(world).await.latest_checkpoint().await,
+        Engine::Postgres => log::<store::Postgres>(world).await.latest_checkpoint().await,
+    };
+    Checkpoint::open(&newest.unwrap(), &verifier()).unwrap().size
+}
+
+/// The service's log, opened beside it: what was staged is written then.
+async fn log<DB: store::Engine>(world: &World) -> Journal<DB> {
     let options = store::Options::new(world.started.settings.common.database.url.reveal());
     let db = store::Db::<DB>::open(&options, &Messaging::migrations()).await.unwrap();
     let (clock, random) = (world.bench.clock.clone(), world.bench.random.clone());
     let key = LogKey::from_seed(LOG_ORIGIN, [7; 32]).unwrap();
-    let journal = Journal::open(db.clone(), clock, random, key, journal::Limits::default())
+    Journal::open(db, clock, random, key, journal::Limits::default())
         .await
-        .unwrap();
-    let history = journal.history(notice_id, 0, 10).await.unwrap();
-    journal.close().await;
-    db.close().await;
-    history
+        .unwrap()
 }
