@@ -5,6 +5,7 @@
 //! - Each key has one algorithm (EdDSA, ES256 or PS256), decided by the key and never by the token: `none`, and a
 //!   public key taken for an HMAC secret (RFC 8725 §2.1), have nothing to hold on to.
 //! - Time is checked against the [`Clock`] handed over, on every call, also for a token seen before.
+//! - With TLS, a service's token counts only together with that service's certificate.
 //! - A service that acts for somebody sends both its own token and that person's: `dmp-on-behalf-of`.
 
 use api::common::v1::{Reason, Role};
@@ -20,7 +21,9 @@ use std::time::Duration;
 use store::time::{Clock, Timestamp};
 use tonic::Code;
 
-use crate::config::{Invalid, IssuerSettings, Limits};
+use crate::config::{Invalid, IssuerSettings, KeySource, Limits};
+use crate::reload::{Content, Keyed, Live, Reloads};
+use crate::tls::Proof;
 use crate::token::{BearerToken, Claims, install_cryptography};
 use crate::{Actor, Failure, Result};
 
@@ -54,8 +57,10 @@ pub(crate) struct Caller {
 
 struct Issuer {
     roles: Vec<Role>,
-    keys: Vec<Key>,
+    keys: Live<Keys>,
 }
+
+struct Keys(Vec<Key>);
 
 struct Key {
     id: Option<String>,
@@ -68,6 +73,8 @@ struct Key {
 struct Verified {
     actor: Arc<Actor>,
     times: Times,
+    /// The keys of its issuer at that time: with others, its signature is checked anew.
+    keys: Arc<Keys>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -92,13 +99,17 @@ struct Unverified {
 }
 
 impl Authenticator {
-    /// Reads the keys of all issuers.
-    pub(crate) fn new(issuers: &[IssuerSettings], limits: &Limits, clock: Clock) -> Result<Self, Invalid> {
+    /// Reads the keys of all issuers, those in files again whenever they change.
+    pub(crate) fn new(
+        issuers: &[IssuerSettings],
+        limits: &Limits,
+        clock: Clock,
+        reloads: &mut Reloads,
+    ) -> Result<Self, Invalid> {
         install_cryptography();
         let mut by_name = HashMap::new();
         for (index, settings) in issuers.iter().enumerate() {
-            let issuer =
-                Issuer::new(settings).map_err(|expected| Invalid::new(format!("issuers[{index}]"), expected))?;
+            let issuer = Issuer::new(settings, &format!("issuers[{index}]"), reloads)?;
             if by_name.insert(settings.issuer.clone(), issuer).is_some() {
                 return Err(Invalid::new(
                     format!("issuers[{index}].issuer"),
@@ -116,8 +127,9 @@ impl Authenticator {
         })
     }
 
-    /// The caller of a request: the bearer, or who a service calls for.
-    pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<Caller> {
+    /// The caller of a request: the bearer, or who a service calls for. A service's own token counts only on a connection
+    /// that proves to be its own.
+    pub(crate) fn authenticate(&self, headers: &HeaderMap, proof: &Proof) -> Result<Caller> {
         let authorization = single(headers, header::AUTHORIZATION.as_str())?.ok_or_else(Failure::token_missing)?;
         let (scheme, token) = authorization
             .split_once(' ')
@@ -126,6 +138,9 @@ impl Authenticator {
             return Err(Failure::token_invalid("NOT_BEARER"));
         }
         let bearer = self.verify(token)?;
+        if bearer.role == Role::Service {
+            proof.admits(&bearer.subject)?;
+        }
         let Some(forwarded) = single(headers, ON_BEHALF_OF)? else {
             return Ok(Caller {
                 actor: bearer,
@@ -150,12 +165,17 @@ impl Authenticator {
         let fingerprint = fingerprint(token);
         // A statement of its own: in a `match` the lock would be held while the signature is checked.
         let known = self.remembered().find(&fingerprint);
-        let verified = match known {
+        let verified = match known.filter(|known| self.still_counts(known)) {
             Some(verified) => verified,
             None => self.verify_and_remember(token, fingerprint)?,
         };
         self.check_times(verified.times)?;
         Ok(verified.actor)
+    }
+
+    fn still_counts(&self, verified: &Verified) -> bool {
+        let issuer = self.issuers.get(&verified.actor.issuer);
+        issuer.is_some_and(|issuer| Arc::ptr_eq(&issuer.keys.now(), &verified.keys))
     }
 
     fn verify_and_remember(&self, token: &str, fingerprint: Fingerprint) -> Result<Verified> {
@@ -177,8 +197,9 @@ impl Authenticator {
             .issuers
             .get(&unverified.iss)
             .ok_or_else(|| Failure::token_invalid("UNKNOWN_ISSUER"))?;
-        let key = issuer
-            .key(header.kid.as_deref())
+        let keys = issuer.keys.now();
+        let key = keys
+            .find(header.kid.as_deref())
             .ok_or_else(|| Failure::token_invalid("UNKNOWN_KEY"))?;
         let token: Token = jsonwebtoken::decode(token, &key.decoding, &key.validation)
             .map_err(refusal)?
@@ -194,6 +215,7 @@ impl Authenticator {
         Ok(Verified {
             actor: Arc::new(actor),
             times: token.times,
+            keys,
         })
     }
 
@@ -265,8 +287,29 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>> {
 }
 
 impl Issuer {
-    fn new(settings: &IssuerSettings) -> Result<Self, String> {
-        let set = settings.keys()?;
+    /// `at` is the key of these settings.
+    fn new(settings: &IssuerSettings, at: &str, reloads: &mut Reloads) -> Result<Self, Invalid> {
+        let invalid = |expected: String| Invalid::new(at, expected);
+        let keys = match settings.source().map_err(invalid)? {
+            KeySource::Here(set) => Live::fixed(Keys::new(set, settings).map_err(invalid)?),
+            KeySource::File(path) => {
+                let (settings, at) = (settings.clone(), at.to_owned());
+                let file = Keyed::new(format!("{at}.jwks_file"), path);
+                reloads.load(vec![file], move |contents| {
+                    let keys = read_jwks(contents).and_then(|set| Keys::new(&set, &settings));
+                    keys.map_err(|expected| Invalid::new(format!("{at}.jwks_file"), expected))
+                })?
+            }
+        };
+        Ok(Self {
+            roles: settings.roles().map_err(invalid)?,
+            keys,
+        })
+    }
+}
+
+impl Keys {
+    fn new(set: &JwkSet, settings: &IssuerSettings) -> Result<Self, String> {
         let keys = set
             .keys
             .iter()
@@ -275,15 +318,12 @@ impl Issuer {
         if keys.len() > 1 && keys.iter().any(|key| key.id.is_none()) {
             return Err("each of several keys needs its `kid`".to_owned());
         }
-        Ok(Self {
-            roles: settings.roles()?,
-            keys,
-        })
+        Ok(Self(keys))
     }
 
     /// A token may leave out `kid` only when there is nothing to choose.
-    fn key(&self, id: Option<&str>) -> Option<&Key> {
-        match (id, self.keys.as_slice()) {
+    fn find(&self, id: Option<&str>) -> Option<&Key> {
+        match (id, self.0.as_slice()) {
             (None, [only]) => Some(only),
             (None, _) => None,
             (Some(id), [only]) if only.id.is_none() => Some(only).filter(|_| !id.is_empty()),
@@ -378,8 +418,9 @@ impl Remembered {
 }
 
 /// Reads a key set (RFC 7517).
-pub(crate) fn read_jwks(text: &str) -> Result<JwkSet, String> {
-    let set: JwkSet = serde_json::from_str(text).map_err(|_| "not a JSON Web Key Set (RFC 7517)")?;
+fn read_jwks(contents: &[Content]) -> Result<JwkSet, String> {
+    let set: Option<JwkSet> = contents.first().and_then(|text| serde_json::from_slice(text).ok());
+    let set = set.ok_or("not a JSON Web Key Set (RFC 7517)")?;
     if set.keys.is_empty() {
         return Err("the key set is empty".to_owned());
     }

@@ -15,8 +15,6 @@ use toml::{Table, Value};
 
 use api::common::v1::Role;
 
-use crate::auth::read_jwks;
-
 /// Prefix of every variable of the environment: `DMP_LIMITS__CALLS` is `limits.calls`, `DMP_LISTEN` is `listen`.
 pub const ENVIRONMENT_PREFIX: &str = "DMP_";
 
@@ -101,6 +99,11 @@ pub struct Settings<C> {
 pub struct Common {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Whether an address that others can reach may be served without `tls`: only where the network itself is trusted.
+    /// Loopback may always.
+    pub allow_cleartext: bool,
+    /// TLS, for whoever calls and for calling peers. Without it both are cleartext.
+    pub tls: Option<TlsSettings>,
     /// Whether reflection is served, and then without a token. Keep it off on public ports.
     pub reflection: bool,
     /// The database.
@@ -109,7 +112,7 @@ pub struct Common {
     pub issuers: Vec<IssuerSettings>,
     /// How this service signs its own tokens; needed to call peers.
     pub identity: Option<Identity>,
-    /// Addresses of the other services: `consent = "http://127.0.0.1:7002"`.
+    /// Addresses of the other services: `consent = "http://127.0.0.1:7002"`; with `tls`, all of them `https://`.
     pub peers: BTreeMap<String, String>,
     /// Every limit.
     pub limits: Limits,
@@ -121,6 +124,8 @@ impl Default for Common {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            allow_cleartext: false,
+            tls: None,
             reflection: false,
             database: Database::default(),
             issuers: Vec::new(),
@@ -260,6 +265,23 @@ pub(crate) fn without_passwords(text: &str) -> String {
     }
 }
 
+/// TLS, in both directions. The files are read again every `limits.reload_interval_ms`, and new connections go by what
+/// they hold then; files that cannot be used are refused with an error in the log, and what was read before stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSettings {
+    /// A file with this service's certificate, and the chain up to its authority (PEM, the service's first). Its one URI
+    /// SAN is `spiffe://<trust_domain>/<service>`; it is usable by servers and by clients, and valid now.
+    pub certificate: PathBuf,
+    /// A file with the certificate's private key (PEM: PKCS#8, PKCS#1 or SEC1).
+    pub key: PathBuf,
+    /// A file with the certificates of the authorities that count, for clients and for peers (PEM).
+    pub trust: PathBuf,
+    /// The domain in which the services have their names, as `dmp.example`. With TLS, a service's token is taken only from
+    /// a connection that shows the certificate of that very service.
+    pub trust_domain: String,
+}
+
 /// An issuer of tokens, its keys, and which roles it may give.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -268,7 +290,8 @@ pub struct IssuerSettings {
     pub issuer: String,
     /// The `aud` that its tokens must name.
     pub audience: String,
-    /// A file with its public keys (JWKS, RFC 7517).
+    /// A file with its public keys (JWKS, RFC 7517). Read again every `limits.reload_interval_ms`: tokens of a key that
+    /// is gone are refused from then on. A file that cannot be used, or holds no key, leaves the former keys in use.
     pub jwks_file: Option<PathBuf>,
     /// Its public keys themselves, instead of a file.
     pub jwks: Option<JwkSet>,
@@ -276,14 +299,17 @@ pub struct IssuerSettings {
     pub roles: Vec<String>,
 }
 
+/// Where an issuer's keys are.
+pub(crate) enum KeySource<'a> {
+    Here(&'a JwkSet),
+    File(&'a Path),
+}
+
 impl IssuerSettings {
-    pub(crate) fn keys(&self) -> Result<JwkSet, String> {
+    pub(crate) fn source(&self) -> Result<KeySource<'_>, String> {
         match (&self.jwks, &self.jwks_file) {
-            (Some(keys), None) if !keys.keys.is_empty() => Ok(keys.clone()),
-            (None, Some(path)) => {
-                let text = std::fs::read_to_string(path);
-                read_jwks(&text.map_err(|error| format!("cannot read {}: {error}", path.display()))?)
-            }
+            (Some(keys), None) if !keys.keys.is_empty() => Ok(KeySource::Here(keys)),
+            (None, Some(path)) => Ok(KeySource::File(path)),
             _ => Err("must have keys, in either `jwks_file` or `jwks`".to_owned()),
         }
     }
@@ -333,7 +359,7 @@ pub struct Limits {
     pub streams_per_connection: u32,
     /// After how long a connection is asked to be made anew, so that load spreads over new instances.
     pub connection_age_seconds: u64,
-    /// How long a new connection may be silent.
+    /// How long a new connection may be silent; with `tls`, its handshake included.
     pub preface_timeout_ms: u64,
     /// Deadline of a call that names none.
     pub deadline_default_ms: u64,
@@ -345,6 +371,8 @@ pub struct Limits {
     pub drain_ms: u64,
     /// How often the database is asked whether it is there.
     pub health_interval_ms: u64,
+    /// How often certificates, their keys, and the keys of issuers are read again.
+    pub reload_interval_ms: u64,
     /// Longest access token.
     pub token_bytes: usize,
     /// Longest life of an access token that is taken.
@@ -368,6 +396,7 @@ impl Default for Limits {
             watch_max_seconds: 3600,
             drain_ms: 10_000,
             health_interval_ms: 2_000,
+            reload_interval_ms: 5_000,
             token_bytes: 8192,
             token_lifetime_seconds: 3600,
             clock_skew_seconds: 30,
@@ -409,6 +438,7 @@ impl Limits {
             ("watch_max_seconds", self.watch_max_seconds),
             ("drain_ms", self.drain_ms),
             ("health_interval_ms", self.health_interval_ms),
+            ("reload_interval_ms", self.reload_interval_ms),
             ("token_bytes", self.token_bytes as u64),
             ("token_lifetime_seconds", self.token_lifetime_seconds),
         ];
@@ -490,7 +520,38 @@ impl Common {
             let expected = "must be given (issuer, audience, key) to call the peers listed under `peers`";
             return Err(Invalid::new("identity", expected));
         }
+        self.check_schemes()?;
+        self.check_cleartext(self.listen)?;
         self.limits.validate()
+    }
+
+    /// Either everything between services goes over TLS, or nothing does.
+    fn check_schemes(&self) -> Result<(), Invalid> {
+        let (scheme, why) = match self.tls {
+            Some(_) => ("https", "with `tls`, every peer is called over TLS"),
+            None => ("http", "https:// needs `tls`"),
+        };
+        let fits = |address: &str| address.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://"));
+        match self.peers.iter().find(|(_, address)| !fits(address)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let expected =
+                    format!("must be the address of the {name} service, as {scheme}://127.0.0.1:7001 ({why})");
+                Err(Invalid::new(format!("peers.{name}"), expected))
+            }
+        }
+    }
+
+    /// Tokens and documents never cross a network in the clear by oversight.
+    pub(crate) fn check_cleartext(&self, address: SocketAddr) -> Result<(), Invalid> {
+        if self.tls.is_some() || self.allow_cleartext || address.ip().to_canonical().is_loopback() {
+            return Ok(());
+        }
+        let expected = format!(
+            "must be given to listen on {address}, which others can reach; or `allow_cleartext = true`, where the \
+             network itself is trusted"
+        );
+        Err(Invalid::new("tls", expected))
     }
 }
 

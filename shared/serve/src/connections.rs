@@ -1,8 +1,11 @@
 //! The one place where connections come in: how many, how long one may be silent, and how the last ones are cut.
 //!
-//! TLS belongs here too when it comes: between `accept` and [`Connection`].
+//! With TLS a connection is greeted before it counts as one: in a task of its own, so that nobody waits for somebody
+//! else's handshake; within the time that a new connection may be silent; under the same cap on their number. Greetings
+//! end with the accept loop, so that no peer delays the end of the process.
 
 use futures::Stream;
+use opentelemetry::metrics::Counter;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -12,11 +15,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
 use crate::config::Limits;
+use crate::tls::{self, Proof};
+use crate::trace::label;
 
 /// Length of the HTTP/2 client preface (RFC 9113 §3.4).
 const PREFACE_BYTES: usize = 24;
@@ -37,20 +43,131 @@ pub(crate) struct Ends {
     pub(crate) cut: CancellationToken,
 }
 
-/// Connections of `listener`, at most as many at once as `limits` and the process's file descriptors allow.
+/// Connections of `listener`, at most as many at once as `limits` and the process's file descriptors allow; each one
+/// greeted by `tls` where that is given.
 pub(crate) fn incoming(
     listener: TcpListener,
+    tls: Option<tls::Server>,
     limits: &Limits,
     ends: Ends,
 ) -> impl Stream<Item = io::Result<Connection>> + use<> {
-    let free = Arc::new(Semaphore::new(connections_max(limits.connections)));
-    let preface = Duration::from_millis(limits.preface_timeout_ms);
-    futures::stream::unfold((listener, free, ends), move |(listener, free, ends)| async move {
-        let permit = free.clone().acquire_owned().await.ok()?;
-        let stream = accept(&listener).await;
-        let connection = Connection::new(stream, permit, preface, &ends);
-        Some((Ok(connection), (listener, free, ends)))
+    let arrivals = Arrivals {
+        listener,
+        free: Arc::new(Semaphore::new(connections_max(limits.connections))),
+        preface: Duration::from_millis(limits.preface_timeout_ms),
+        ends,
+    };
+    let greetings = Greetings {
+        tls: tls.map(Arc::new),
+        refused: opentelemetry::global::meter("serve")
+            .u64_counter("dmp.tls.refused_handshakes")
+            .with_description("Connections that ended before TLS stood, by reason")
+            .build(),
+        under_way: JoinSet::new(),
+    };
+    futures::stream::unfold((arrivals, greetings), |(arrivals, mut greetings)| async move {
+        let connection = greetings.next(&arrivals).await?;
+        Some((Ok(connection), (arrivals, greetings)))
     })
+}
+
+/// Connections as they come in.
+struct Arrivals {
+    listener: TcpListener,
+    free: Arc<Semaphore>,
+    preface: Duration,
+    ends: Ends,
+}
+
+/// A connection of which nothing is known yet. Dropping it closes it and makes place for another.
+struct Arrival {
+    stream: TcpStream,
+    silence: Silence,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Connections that are being greeted, and how.
+struct Greetings {
+    tls: Option<Arc<tls::Server>>,
+    refused: Counter<u64>,
+    under_way: JoinSet<Option<Connection>>,
+}
+
+impl Arrivals {
+    /// May be dropped at any time: nothing is lost.
+    async fn next(&self) -> Option<Arrival> {
+        let permit = self.free.clone().acquire_owned().await.ok()?;
+        let stream = accept(&self.listener).await;
+        // Without it small answers wait for acknowledgements; a socket that refuses is merely slower.
+        let _slower = stream.set_nodelay(true);
+        let silence = Silence {
+            heard_bytes: 0,
+            patience: Box::pin(sleep(self.preface)),
+            closing: Box::pin(self.ends.closing.clone().cancelled_owned()),
+        };
+        Some(Arrival {
+            stream,
+            silence,
+            cut: Box::pin(self.ends.cut.clone().cancelled_owned()),
+            permit,
+        })
+    }
+}
+
+impl Greetings {
+    async fn next(&mut self, arrivals: &Arrivals) -> Option<Connection> {
+        loop {
+            tokio::select! {
+                Some(greeted) = self.under_way.join_next() => {
+                    if let Ok(Some(connection)) = greeted {
+                        return Some(connection);
+                    }
+                }
+                arrival = arrivals.next() => {
+                    let arrival = arrival?;
+                    let Some(tls) = &self.tls else {
+                        return Some(arrival.in_the_clear());
+                    };
+                    self.under_way.spawn(arrival.greet(tls.clone(), self.refused.clone()));
+                }
+            }
+        }
+    }
+}
+
+impl Arrival {
+    fn in_the_clear(self) -> Connection {
+        Connection {
+            stream: Box::new(self.stream),
+            proof: Proof::Cleartext,
+            silence: Some(self.silence),
+            cut: self.cut,
+            _permit: self.permit,
+        }
+    }
+
+    async fn greet(mut self, tls: Arc<tls::Server>, refused: Counter<u64>) -> Option<Connection> {
+        let greeted = tokio::select! {
+            greeted = tls.accept(self.stream) => greeted,
+            () = self.silence.patience.as_mut() => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match greeted {
+            Ok((stream, proof)) => Some(Connection {
+                stream: Box::new(stream),
+                proof,
+                silence: Some(self.silence),
+                cut: self.cut,
+                _permit: self.permit,
+            }),
+            Err(error) => {
+                // Whoever can reach the port can make these: they are counted, and shown only to who asks for much.
+                tracing::debug!(%error, "no TLS with a client");
+                refused.add(1, &[label("reason", tls::reason(&error))]);
+                None
+            }
+        }
+    }
 }
 
 fn connections_max(configured: usize) -> usize {
@@ -87,9 +204,15 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
+/// What bytes come from and go to.
+trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytes for T {}
+
 /// One connection.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Bytes>,
+    proof: Proof,
     /// `None` once its preface has been read.
     silence: Option<Silence>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -104,23 +227,6 @@ struct Silence {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, permit: OwnedSemaphorePermit, preface: Duration, ends: &Ends) -> Self {
-        // Without it small answers wait for acknowledgements; a socket that refuses is merely slower.
-        let _slower = stream.set_nodelay(true);
-        let silence = Silence {
-            heard_bytes: 0,
-            patience: Box::pin(sleep(preface)),
-            closing: Box::pin(ends.closing.clone().cancelled_owned()),
-        };
-        let cut = Box::pin(ends.cut.clone().cancelled_owned());
-        Self {
-            stream,
-            silence: Some(silence),
-            cut,
-            _permit: permit,
-        }
-    }
-
     fn poll_cut(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         match self.cut.as_mut().poll(context) {
             Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -184,18 +290,22 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_cut(context)?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // With TLS a farewell is sent first, and a peer that reads nothing lets it wait.
+        self.poll_cut(context)?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    /// In the extensions of each request that comes this way.
+    type ConnectInfo = Proof;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Proof {
+        self.proof.clone()
     }
 }

@@ -7,6 +7,7 @@
 
 use api::common::v1::{AuthenticationLevel, Reason, Role};
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -285,7 +286,7 @@ impl Failure {
         if passed || status.code() == Code::DeadlineExceeded {
             return Self::deadline_exceeded();
         }
-        tracing::warn!(service, code = ?status.code(), "a peer does not answer");
+        tracing::warn!(service, code = ?status.code(), cause = root_cause(status), "a peer does not answer");
         Self::peer_unavailable(service)
     }
 
@@ -307,6 +308,15 @@ impl Failure {
             _ => Self::internal("the transport failed"),
         }
     }
+}
+
+/// Why the transport failed, where it knows: a refused connection, a certificate that was not taken.
+fn root_cause(status: &Status) -> Option<String> {
+    let mut cause = status.source()?;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    Some(cause.to_string())
 }
 
 impl fmt::Display for Failure {

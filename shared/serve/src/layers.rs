@@ -25,6 +25,7 @@ use crate::config::Limits;
 use crate::deadline::deadline;
 use crate::methods::{Access, Method, Methods};
 use crate::observe::{Metrics, Observation};
+use crate::tls::Proof;
 use crate::trace::TraceContext;
 use crate::{Call, Failure, Result};
 
@@ -153,7 +154,9 @@ impl RequestPath {
     {
         let slot = self.admission.enter(&method).await?;
         if method.access == Access::Token {
-            let caller = self.authenticator.authenticate(request.headers())?;
+            // Every connection of ours says what it proves; one that did not would prove nothing.
+            let proof = request.extensions().get::<Proof>().cloned().unwrap_or_default();
+            let caller = self.authenticator.authenticate(request.headers(), &proof)?;
             let call = Call {
                 actor: caller.actor,
                 deadline,

@@ -9,6 +9,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::auth::{AUTHORIZATION, ON_BEHALF_OF};
+use crate::tls::Client;
 use crate::token::{BearerToken, ServiceTokens};
 use crate::trace::TraceContext;
 use crate::{Call, Failure, Result};
@@ -25,17 +26,29 @@ const HEADER_LIST_BYTES_MAX: u32 = 32 << 10;
 pub struct Peers(BTreeMap<String, Peer>);
 
 impl Peers {
-    /// Clients for `addresses`; nothing is connected yet, and a peer that is away is no obstacle to starting.
+    /// Clients for `addresses`, over TLS where `tls` is given; nothing is connected yet, and a peer that is away is no
+    /// obstacle to starting.
     ///
     /// # Errors
-    /// The name of the peer whose address is no `http://host:port`.
+    /// The name of the peer whose address is no `http://host:port`, or no `https://host:port` with TLS.
     pub fn new(
         addresses: &BTreeMap<String, String>,
+        tls: Option<&Client>,
         tokens: &ServiceTokens,
         random: &Random,
     ) -> Result<Self, InvalidPeer> {
         let peer = |(name, address): (&String, &String)| {
-            Peer::new(name, address, tokens.clone(), random.clone()).map(|peer| (name.clone(), peer))
+            let channel = match tls {
+                Some(tls) => tls.channel(name, address)?,
+                None => endpoint(name, address, "http")?.connect_lazy(),
+            };
+            let peer = Peer {
+                name: name.clone(),
+                channel,
+                tokens: tokens.clone(),
+                random: random.clone(),
+            };
+            Ok((name.clone(), peer))
         };
         addresses.iter().map(peer).collect::<Result<_, _>>().map(Self)
     }
@@ -49,10 +62,29 @@ impl Peers {
     }
 }
 
-/// A peer without an address, or with one that is no `http://host:port`.
+/// A peer without an address, or with one that is no `http://host:port` (with TLS, `https://host:port`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`peers.{0}` must be the address of the {0} service, as http://127.0.0.1:7001")]
+#[error("`peers.{0}` must be the address of the {0} service, as http://127.0.0.1:7001, or https:// with `tls`")]
 pub struct InvalidPeer(pub String);
+
+/// How the service called `name` is reached at `address`; nothing is connected yet.
+pub(crate) fn endpoint(name: &str, address: &str, scheme: &str) -> Result<Endpoint, InvalidPeer> {
+    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| InvalidPeer(name.to_owned()))?;
+    if endpoint.uri().scheme_str() != Some(scheme) || endpoint.uri().authority().is_none() {
+        return Err(InvalidPeer(name.to_owned()));
+    }
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        // Without these a peer that vanished is waited for until the deadline, call after call.
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX);
+    Ok(endpoint)
+}
 
 /// One other service. Cheap to clone; all clones share a connection.
 #[derive(Clone)]
@@ -64,29 +96,6 @@ pub struct Peer {
 }
 
 impl Peer {
-    fn new(name: &str, address: &str, tokens: ServiceTokens, random: Random) -> Result<Self, InvalidPeer> {
-        let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| InvalidPeer(name.to_owned()))?;
-        if endpoint.uri().scheme_str() != Some("http") || endpoint.uri().authority().is_none() {
-            return Err(InvalidPeer(name.to_owned()));
-        }
-        let endpoint = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            // Without these a peer that vanished is waited for until the deadline, call after call.
-            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .http2_max_header_list_size(HEADER_LIST_BYTES_MAX);
-        Ok(Self {
-            name: name.to_owned(),
-            channel: endpoint.connect_lazy(),
-            tokens,
-            random,
-        })
-    }
-
     /// The channel for a generated client. Its answers are limited to [`crate::MESSAGE_BYTES_MAX`], tonic's default.
     pub fn channel(&self) -> Channel {
         self.channel.clone()

@@ -16,6 +16,7 @@ use store::random::Random;
 use store::time::Clock;
 use store::{Db, Engine, Migrations, Postgres, Sqlite};
 use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +35,9 @@ use crate::layers::{RequestPath, RequestPathLayer};
 use crate::methods::Methods;
 use crate::observe::Metrics;
 use crate::peers::{InvalidPeer, Peers};
+use crate::reload::{Reloads, Request, requests};
 use crate::retention::forget_old_requests;
+use crate::tls;
 use crate::token::{KeyError, ServiceTokens, TokenIssuer};
 
 /// How long cut connections, and background work that was told to stop, may take to notice.
@@ -152,7 +155,9 @@ pub struct Running {
     pub name: &'static str,
     /// Where it listens.
     pub address: SocketAddr,
+    secure: bool,
     draining: CancellationToken,
+    reloads: mpsc::Sender<Request>,
     /// Cancelled when its life is over, also by a panic.
     over: CancellationToken,
     life: JoinHandle<()>,
@@ -171,7 +176,18 @@ impl Running {
 
     /// The address for clients.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Reads certificates, keys and issuers' keys again now, without waiting for `limits.reload_interval_ms`. Completes
+    /// when new connections and calls go by what the files hold, or when nothing is read any more.
+    pub async fn reload(&self) {
+        let (done, read) = oneshot::channel();
+        // Either end of the channel is dropped when the process stops.
+        if self.reloads.send(done).await.is_ok() {
+            let _stopped = read.await;
+        }
     }
 
     /// Completes when it has stopped, for whatever reason; for who waits for several things at once.
@@ -205,6 +221,7 @@ pub async fn start<S: Service>(
     // Before the port is taken, so that a mistake in a file never shows as a port that opens and closes.
     settings.validate(S::NAME)?;
     let address = settings.common.listen;
+    let _readable = Files::load(&settings.common, S::NAME, &clock)?;
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|source| StartError::Listen { address, source })?;
     S::start_on(listener, settings, clock, random).await
@@ -240,6 +257,27 @@ pub async fn stop_requested() -> std::io::Result<()> {
     }
 }
 
+/// What a process reads beside its settings, and again while it runs.
+struct Files {
+    authenticator: Authenticator,
+    tls: Option<tls::Server>,
+    reloads: Reloads,
+}
+
+impl Files {
+    fn load(common: &Common, name: &str, clock: &Clock) -> Result<Self, Invalid> {
+        let mut reloads = Reloads::default();
+        let authenticator = Authenticator::new(&common.issuers, &common.limits, clock.clone(), &mut reloads)?;
+        let tls = common.tls.as_ref();
+        let tls = tls.map(|settings| tls::Server::load(settings, name, clock, &mut reloads));
+        Ok(Self {
+            authenticator,
+            tls: tls.transpose()?,
+            reloads,
+        })
+    }
+}
+
 /// When the parts of a process end.
 #[derive(Default)]
 struct Ending {
@@ -264,10 +302,15 @@ async fn launch<S: Service, DB: Engine>(
         address: common.listen,
         source,
     })?;
+    common.check_cleartext(address)?;
     let methods = Methods::new(S::descriptors(), S::PACKAGE, common.reflection);
     let methods = methods.map_err(|_| StartError::Descriptors)?;
-    let authenticator = Authenticator::new(&common.issuers, &common.limits, clock.clone())?;
-    let peers = peers(&common, S::NAME, &clock, &random)?;
+    let Files {
+        authenticator,
+        tls,
+        reloads,
+    } = Files::load(&common, S::NAME, &clock)?;
+    let peers = peers(&common, tls.as_ref(), S::NAME, &clock, &random)?;
     let db = Db::<DB>::open(&common.database.options(), &S::migrations()).await?;
 
     let (ending, tasks) = (Ending::default(), TaskTracker::new());
@@ -281,6 +324,9 @@ async fn launch<S: Service, DB: Engine>(
         tasks: tasks.clone(),
     };
     context.background(|stop| forget_old_requests(db.clone(), context.clock.clone(), stop));
+    let (reload, requests) = requests();
+    let every = Duration::from_millis(common.limits.reload_interval_ms);
+    context.background(|stop| reloads.run(every, requests, stop));
     let health = Health::new(methods.services()).await;
     let routes = S::routes(context, service).await?;
     let routes = routes.add_service(HealthServer::new(HealthService::from_health_reporter(
@@ -301,7 +347,8 @@ async fn launch<S: Service, DB: Engine>(
         closing: ending.closing.clone(),
         cut: ending.cut.clone(),
     };
-    let connections = incoming(listener, &common.limits, ends);
+    let secure = tls.is_some();
+    let connections = incoming(listener, tls, &common.limits, ends);
     let server = server(&common.limits)
         .layer(RequestPathLayer(Arc::new(path)))
         .add_routes(routes);
@@ -329,19 +376,28 @@ async fn launch<S: Service, DB: Engine>(
     Ok(Running {
         name: S::NAME,
         address,
+        secure,
         draining,
+        reloads: reload,
         over,
         life: tokio::spawn(life),
     })
 }
 
-fn peers(common: &Common, name: &str, clock: &Clock, random: &Random) -> Result<Peers, StartError> {
+fn peers(
+    common: &Common,
+    tls: Option<&tls::Server>,
+    name: &str,
+    clock: &Clock,
+    random: &Random,
+) -> Result<Peers, StartError> {
     let Some(identity) = &common.identity else {
         return Ok(Peers::default());
     };
     let issuer = TokenIssuer::from_file(&identity.issuer, &identity.audience, &identity.key)?;
     let tokens = ServiceTokens::new(issuer, name, clock.clone());
-    Ok(Peers::new(&common.peers, &tokens, random)?)
+    let tls = tls.map(tls::Server::client);
+    Ok(Peers::new(&common.peers, tls.as_ref(), &tokens, random)?)
 }
 
 fn with_reflection<S: Service>(routes: Routes, common: &Common) -> Result<Routes, StartError> {

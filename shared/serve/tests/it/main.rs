@@ -8,6 +8,7 @@
 )]
 
 mod authentication;
+mod authority;
 mod configuration;
 mod draining;
 mod health;
@@ -16,3 +17,4 @@ mod observation;
 mod peers;
 mod probe;
 mod suite;
+mod tls;

@@ -1,6 +1,7 @@
 //! What telemetry shows, and what it never shows.
 
 use api::common::v1::{Actor, Role};
+use opentelemetry::KeyValue;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
@@ -15,7 +16,7 @@ use tonic::Code;
 use crate::probe::{invoke, invoke_path};
 use crate::suite::{DMP_ID, PROFESSIONAL, SUBJECT, Suite, with_token};
 
-/// Counts by metric and labels, cumulative, as last exported.
+/// Counts (cumulative) and gauges by metric and labels, as last exported.
 type Counts = BTreeMap<String, u64>;
 
 struct Kept(Arc<Mutex<Counts>>);
@@ -33,15 +34,19 @@ impl PushMetricExporter for Kept {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let mut counts = self.0.lock().unwrap();
         for metric in metrics.scope_metrics().flat_map(|scope| scope.metrics()) {
-            if let AggregatedMetrics::U64(MetricData::Sum(sum)) = metric.data() {
-                for point in sum.data_points() {
-                    let mut labels: Vec<String> = point
-                        .attributes()
-                        .map(|label| format!("{}={}", label.key, label.value))
-                        .collect();
-                    labels.sort();
-                    counts.insert(format!("{} {}", metric.name(), labels.join(" ")), point.value());
+            match metric.data() {
+                AggregatedMetrics::U64(MetricData::Sum(sum)) => {
+                    for point in sum.data_points() {
+                        counts.insert(named(metric.name(), point.attributes()), point.value());
+                    }
                 }
+                AggregatedMetrics::I64(MetricData::Gauge(gauge)) => {
+                    for point in gauge.data_points() {
+                        let value = u64::try_from(point.value()).unwrap_or_default();
+                        counts.insert(named(metric.name(), point.attributes()), value);
+                    }
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -58,6 +63,17 @@ impl PushMetricExporter for Kept {
     fn temporality(&self) -> Temporality {
         Temporality::Cumulative
     }
+}
+
+fn named<'a>(metric: &str, labels: impl Iterator<Item = &'a KeyValue>) -> String {
+    let mut labels: Vec<String> = labels.map(|label| format!("{}={}", label.key, label.value)).collect();
+    labels.sort();
+    format!("{metric} {}", labels.join(" "))
+}
+
+/// What the metric of this name and these labels shows.
+pub(crate) fn metric(name: &str) -> Option<u64> {
+    counts().get(name).copied()
 }
 
 /// Every process of these tests is watched, by one capture and one meter.

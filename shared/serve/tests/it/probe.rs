@@ -165,6 +165,31 @@ impl Service for Probe {
     }
 }
 
+/// The probe under another name, as a service that another calls.
+pub(crate) struct Other;
+
+impl Service for Other {
+    const NAME: &'static str = "other";
+    const PACKAGE: &'static str = Probe::PACKAGE;
+    type Config = ProbeConfig;
+
+    fn migrations() -> Migrations {
+        Probe::migrations()
+    }
+
+    fn start_on(listener: TcpListener, settings: Settings<Self::Config>, clock: Clock, random: Random) -> Starting {
+        Box::pin(serve::start_on::<Self>(listener, settings, clock, random))
+    }
+
+    async fn routes<DB: Engine>(context: Context<DB>, config: ProbeConfig) -> Result<Routes, StartError> {
+        Probe::routes(context, config).await
+    }
+
+    fn descriptors() -> &'static [u8] {
+        &DESCRIPTORS
+    }
+}
+
 #[derive(Clone)]
 struct ProbeServer {
     gate: Arc<Gate>,
