@@ -73,10 +73,11 @@ impl Network {
         }
     }
 
-    /// Files are read again when a test asks for it, and not before.
+    /// Files are read again when a test asks for it, and silence is borne: what ends soon ends for another reason.
     fn limits(&self) -> Limits {
         Limits {
             reload_interval_ms: NEVER_MS,
+            preface_timeout_ms: NEVER_MS,
             ..Limits::default()
         }
     }
@@ -180,12 +181,14 @@ async fn foreign_server(issued: &Issued, version: &'static SupportedProtocolVers
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let chain = CertificateDer::pem_slice_iter(issued.chain.as_bytes()).map(Result::unwrap);
     let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    // Not checked to belong together: a thief has the certificate and another key.
+    let certified = rustls::sign::CertifiedKey::new(chain.collect(), key);
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(chain.collect(), key)
-        .unwrap();
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![alpn.to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -246,6 +249,16 @@ async fn a_peer_must_show_the_certificate_of_the_service_asked_for() {
                 _ => panic!("{case}: {problem:?} instead of {outcome:?}"),
             }
         }
+    }
+
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let stolen = Issued {
+            key: network.authority.issue(&service("other")).key,
+            ..network.authority.issue(&service("other"))
+        };
+        let address = foreign_server(&stolen, version, b"h2").await;
+        let problem = connect(&client, "other", address).await.unwrap_err().to_string();
+        assert!(problem.contains("BadSignature"), "without its key: {problem}");
     }
 
     let clients_only = service("other").only(ExtendedKeyUsagePurpose::ClientAuth);
@@ -701,7 +714,6 @@ async fn a_silent_peer_delays_neither_others_nor_the_end() {
     let process = network
         .start_with(Limits {
             drain_ms: NEVER_MS,
-            preface_timeout_ms: NEVER_MS,
             ..network.limits()
         })
         .await;
@@ -741,7 +753,6 @@ async fn greetings_are_bounded_in_number() {
     let process = network
         .start_with(Limits {
             connections: 2,
-            preface_timeout_ms: NEVER_MS,
             ..network.limits()
         })
         .await;
@@ -790,7 +801,8 @@ async fn soon<T>(answer: impl Future<Output = Result<T, Status>>) -> Status {
 #[tokio::test]
 async fn cleartext_and_tls_do_not_mix() {
     let network = Network::new();
-    let (secure, open) = (network.start().await, network.suite.start().await);
+    let open = network.suite.start_with(network.limits()).await;
+    let secure = network.start().await;
     let cleartext = Endpoint::from_shared(format!("http://{}", secure.running.address)).unwrap();
     let status = soon(invoke(cleartext.connect_lazy(), "WhoAmI", network.suite.request())).await;
     assert!(serve::Failure::of_ours(&status).is_none(), "nothing was served");
