@@ -151,6 +151,10 @@ impl Authenticator {
             return Err(Failure::token_invalid("ON_BEHALF_WITHOUT_SERVICE"));
         }
         let mut actor = Arc::unwrap_or_clone(self.verify(forwarded)?);
+        // A service acts for people and systems. For itself it shows its own certificate, which a token handed on lacks.
+        if actor.role == Role::Service {
+            return Err(Failure::token_invalid("ON_BEHALF_OF_A_SERVICE"));
+        }
         actor.via_service = Some(bearer.subject.clone());
         Ok(Caller {
             actor: Arc::new(actor),

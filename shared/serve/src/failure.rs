@@ -301,7 +301,8 @@ impl Failure {
             Code::Internal if status.message().contains("decode") => {
                 Self::invalid_field("", "NOT_PROTOBUF", "the message is not of the contract's form")
             }
-            Code::Cancelled => {
+            // UNKNOWN is what tonic makes of a connection that is gone: the caller's loss, and no error of ours.
+            Code::Cancelled | Code::Unknown => {
                 let message = "the stream ended before its time";
                 Self::new(Code::Cancelled, Reason::StreamInvalid, message).with("detail", "CANCELLED")
             }
