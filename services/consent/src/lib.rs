@@ -48,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 pub use circle::Circles;
-pub use config::{Config, Watch};
+pub use config::Config;
 pub use standing::{Ground, Standing, grounds};
 pub use type_set::TypeSet;
 

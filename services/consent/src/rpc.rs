@@ -14,6 +14,7 @@ use api::consent::v1::Operation;
 use api::identity::{Check, DmpId};
 use futures::future::BoxFuture;
 use prost::Message;
+use serve::watch::WatchSettings;
 use serve::{Actor, Call, Failure, Violations};
 use std::sync::Arc;
 use store::page::{Page, PageLimits};
@@ -21,7 +22,6 @@ use store::{Db, Engine, Feed, RequestKey};
 use uuid::Uuid;
 
 use crate::act::Means;
-use crate::config;
 use crate::decision::{Case, Concern, verdict};
 use crate::error::{Error, Result};
 use crate::facts;
@@ -30,7 +30,7 @@ use crate::facts;
 pub(crate) struct Rpc<DB: Engine> {
     db: Db<DB>,
     feed: Feed<DB>,
-    watch: config::Watch,
+    watch: WatchSettings,
     means: Means,
 }
 
@@ -46,7 +46,7 @@ impl<DB: Engine> Clone for Rpc<DB> {
 }
 
 impl<DB: Engine> Rpc<DB> {
-    pub(crate) fn new(db: Db<DB>, feed: Feed<DB>, watch: config::Watch, means: Means) -> Self {
+    pub(crate) fn new(db: Db<DB>, feed: Feed<DB>, watch: WatchSettings, means: Means) -> Self {
         Self { db, feed, watch, means }
     }
 

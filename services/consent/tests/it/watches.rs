@@ -3,8 +3,9 @@
 use api::consent::v1::consent_service_client::ConsentServiceClient;
 use api::consent::v1::watch_consent_response::Event;
 use api::consent::v1::*;
-use consent::{Config, Watch};
+use consent::Config;
 use jiff::SignedDuration;
+use serve::watch::WatchSettings;
 use serve::{Claims, Service};
 use store::{Db, Engine, Options, Postgres, Sqlite};
 use testkit::{Bench, Refusal, actor, refusal};
@@ -272,9 +273,9 @@ async fn a_token_too_old_is_told_to_list_again(bench: Bench) {
 
 async fn a_heartbeat_proves_an_idle_watch_alive(bench: Bench) {
     let config = Config {
-        watch: Watch {
+        watch: WatchSettings {
             heartbeat_ms: 20,
-            ..Watch::default()
+            ..WatchSettings::default()
         },
         ..Config::default()
     };
