@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::circle::Circles;
 use crate::decision::{Book, Case, Concern, Facts, verdict};
 use crate::error::{Error, Result};
-use crate::fact::{End, Fact, Recorder, Representation, Representative, What};
+use crate::fact::{End, Fact, Kind, Recorder, Representation, Representative, What};
 use crate::facts;
 use crate::matrices::Shelf;
 use crate::matrix::Matrix;
@@ -98,6 +98,12 @@ impl<'c, DB: Engine> Act<'c, DB> {
     /// The fact of this id, live or ended.
     pub(crate) async fn find(&mut self, id: Uuid) -> Result<Option<Fact>> {
         Ok(facts::find::<DB>(self.connection, &self.dmp_id, id).await?)
+    }
+
+    /// The designation of the trusted person, if there is one.
+    pub(crate) async fn trusted_person(&mut self) -> Result<Option<Fact>> {
+        let named = facts::live_of::<DB>(self.connection, &self.dmp_id, Kind::TrustedPerson, 1).await?;
+        Ok(named.into_iter().next())
     }
 
     /// The representation of this id, if it holds.

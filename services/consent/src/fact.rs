@@ -30,6 +30,8 @@ pub enum What {
     CareTeam(Grantee),
     /// A professional has the rights of the treating physician, beside an authorisation (R1111-43 of 2016).
     EqualRights(ProfessionalId),
+    /// Somebody is asked what the person would want, and comes in by nothing (L1111-6).
+    TrustedPerson(TrustedPerson),
 }
 
 /// An express consent.
@@ -102,6 +104,21 @@ impl fmt::Debug for Representative {
     }
 }
 
+/// The trusted person: name, contact and evidence, sealed for the dossier.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TrustedPerson(pub(crate) Vec<u8>);
+
+impl TrustedPerson {
+    /// A dossier has one, whoever it is.
+    const SUBJECT: &str = "trusted-person";
+}
+
+impl fmt::Debug for TrustedPerson {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("TrustedPerson(…)")
+    }
+}
+
 /// An authorisation to consult.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
@@ -143,10 +160,11 @@ pub(crate) enum Kind {
     CareTeam,
     StructureCareTeam,
     EqualRights,
+    TrustedPerson,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Consent,
         Self::Opposition,
         Self::Representation,
@@ -157,6 +175,7 @@ impl Kind {
         Self::CareTeam,
         Self::StructureCareTeam,
         Self::EqualRights,
+        Self::TrustedPerson,
     ];
 
     /// As stored: never renamed.
@@ -172,6 +191,7 @@ impl Kind {
             Self::CareTeam => "care-team",
             Self::StructureCareTeam => "structure-care-team",
             Self::EqualRights => "equal-rights",
+            Self::TrustedPerson => "trusted-person",
         }
     }
 
@@ -195,6 +215,7 @@ impl What {
             Self::CareTeam(Grantee::Professional(_)) => Kind::CareTeam,
             Self::CareTeam(Grantee::Structure(_)) => Kind::StructureCareTeam,
             Self::EqualRights(_) => Kind::EqualRights,
+            Self::TrustedPerson(_) => Kind::TrustedPerson,
         }
     }
 
@@ -209,6 +230,7 @@ impl What {
             Self::Block(professional) | Self::TreatingPhysician(professional) | Self::EqualRights(professional) => {
                 professional.as_str()
             }
+            Self::TrustedPerson(_) => TrustedPerson::SUBJECT,
         }
     }
 }

@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use crate::decision::Facts;
 use crate::fact::{
-    Authorization, Consent, End, Evidence, Fact, Grantee, Kind, Recorder, Representation, Representative, What,
+    Authorization, Consent, End, Evidence, Fact, Grantee, Kind, Recorder, Representation, Representative,
+    TrustedPerson, What,
 };
 use crate::party::Party;
 
@@ -243,6 +244,25 @@ pub(crate) async fn live<DB: Engine>(
     row.as_ref().map(from_row::<DB>).transpose()
 }
 
+/// At most `limit` live facts of a kind, oldest first; their terms may be over.
+pub(crate) async fn live_of<DB: Engine>(
+    connection: &mut DB::Connection,
+    dmp_id: &DmpId,
+    kind: Kind,
+    limit: i64,
+) -> Result<Vec<Fact>> {
+    let rows = sqlx::query(with_columns!(
+        "SELECT",
+        "FROM facts WHERE dmp_id = $1 AND kind = $2 AND revision_to IS NULL ORDER BY revision_from, fact_id LIMIT $3"
+    ))
+    .bind(dmp_id.as_str())
+    .bind(kind.name())
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(from_row::<DB>).collect()
+}
+
 /// Adds a fact.
 pub(crate) async fn insert<DB: Engine>(connection: &mut DB::Connection, fact: &Fact) -> Result<()> {
     sqlx::query(
@@ -419,6 +439,7 @@ fn details(what: &What) -> Vec<u8> {
             ..pb::Authorization::default()
         }
         .encode_to_vec(),
+        What::TrustedPerson(TrustedPerson(sealed)) => sealed.clone(),
         What::CareTeam(_)
         | What::EqualRights(_)
         | What::Opposition(_)
@@ -476,6 +497,7 @@ fn what(kind: &str, subject: &str, details: &[u8]) -> Option<What> {
             What::CareTeam(Grantee::Structure(StructureId::parse(subject, Check::Lenient).ok()?))
         }
         Kind::EqualRights => What::EqualRights(professional()?),
+        Kind::TrustedPerson => What::TrustedPerson(TrustedPerson(details.to_vec())),
     })
 }
 

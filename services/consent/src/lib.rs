@@ -9,6 +9,7 @@
 //!   and can be tried on the population before.
 //! - A narrowing that was acknowledged governs every decision that starts afterwards, on every instance: decisions are
 //!   made on the database, and nothing is cached.
+//! - What is said of a person's health, or of a third person, is sealed before it is stored ([`vault`]).
 //! - Every change leaves as an event, in the transaction of the change, and is told to those who watch.
 
 mod act;
@@ -22,11 +23,13 @@ mod matrices;
 pub mod matrix;
 mod party;
 mod population;
+pub mod receipt;
 mod rpc;
 pub mod rules;
 mod standing;
 mod term;
 mod type_set;
+mod vault;
 
 #[cfg(test)]
 mod cases;
@@ -36,11 +39,13 @@ use api::consent::v1::authorization_service_server::AuthorizationServiceServer;
 use api::consent::v1::consent_service_server::ConsentServiceServer;
 use api::consent::v1::matrix_service_server::MatrixServiceServer;
 use api::consent::v1::representation_service_server::RepresentationServiceServer;
+use journal::LogKey;
 use serve::Starting;
-use serve::config::Settings;
+use serve::config::{Invalid, Settings};
 use serve::{Context, Service, StartError};
 use std::sync::Arc;
 use store::random::Random;
+use store::sealed::Key;
 use store::time::Clock;
 use store::{Engine, Feed, Migration, Migrations};
 use tokio::net::TcpListener;
@@ -48,16 +53,17 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 pub use circle::Circles;
-pub use config::Config;
+pub use config::{Config, Review};
 pub use standing::{Ground, Standing, grounds};
 pub use type_set::TypeSet;
 
 use act::Means;
 use matrices::Shelf;
-use rpc::Rpc;
+use rpc::{Keys, Rpc};
+use vault::Vault;
 
 const OWN_MIGRATIONS: &[Migration] =
-    store::migrations![(1000, "1000_consent"), (1001, "1001_past"), (1002, "1002_matrices")];
+    store::migrations![(1000, "1000_consent"), (1001, "1001_past"), (1002, "1002_matrices"),];
 
 /// The consent service.
 #[derive(Debug)]
@@ -80,11 +86,13 @@ impl Service for Consent {
         let published = matrices::publish_embedded(&context.db, context.clock.now()).await;
         published.map_err(|error| StartError::Service(error.to_string()))?;
         let circles = Circles::embedded(config.centres_15()?).map_err(StartError::Service)?;
+        let keys = keys(&context, &config)?;
         let feed = start_feed(&context).await?;
         let rpc = Rpc::new(
             context.db,
             feed,
             config.watch,
+            keys,
             Means {
                 matrices: Arc::new(Shelf::default()),
                 circles: Arc::new(circles),
@@ -98,6 +106,21 @@ impl Service for Consent {
             .add_service(AccessServiceServer::new(rpc.clone()))
             .add_service(MatrixServiceServer::new(rpc)))
     }
+}
+
+/// Reads the keys from their files.
+fn keys<DB: Engine>(context: &Context<DB>, config: &Config) -> Result<Keys, StartError> {
+    let key = Key::from_file(&config.key_file);
+    let key = key.map_err(|error| Invalid::new("consent.key_file", format!("must be a key of 32 bytes: {error}")))?;
+    let receipts = std::fs::read_to_string(&config.receipt_key_file)
+        .ok()
+        .and_then(|text| LogKey::parse(text.trim()).ok());
+    let expected = "must name a readable file with a signing key, PRIVATE+KEY+<name>+…";
+    let receipts = receipts.ok_or_else(|| Invalid::new("consent.receipt_key_file", expected))?;
+    Ok(Keys {
+        vault: Vault::new(key, context.random.clone()),
+        receipts: Arc::new(receipts),
+    })
 }
 
 /// Starts the sequencer of the feed; it ends after the last call has.

@@ -13,6 +13,7 @@ use api::common::v1::Role;
 use api::consent::v1::Operation;
 use api::identity::{Check, DmpId};
 use futures::future::BoxFuture;
+use journal::LogKey;
 use prost::Message;
 use serve::watch::WatchSettings;
 use serve::{Actor, Call, Failure, Violations};
@@ -25,13 +26,24 @@ use crate::act::Means;
 use crate::decision::{Case, Concern, verdict};
 use crate::error::{Error, Result};
 use crate::facts;
+use crate::vault::Vault;
 
 /// All gRPC services: they share everything.
 pub(crate) struct Rpc<DB: Engine> {
     db: Db<DB>,
     feed: Feed<DB>,
     watch: WatchSettings,
+    keys: Keys,
     means: Means,
+}
+
+/// What seals and what signs.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    /// Seals what is said about health and third persons.
+    pub(crate) vault: Vault,
+    /// Signs receipts of consents.
+    pub(crate) receipts: Arc<LogKey>,
 }
 
 impl<DB: Engine> Clone for Rpc<DB> {
@@ -40,14 +52,21 @@ impl<DB: Engine> Clone for Rpc<DB> {
             db: self.db.clone(),
             feed: self.feed.clone(),
             watch: self.watch,
+            keys: self.keys.clone(),
             means: self.means.clone(),
         }
     }
 }
 
 impl<DB: Engine> Rpc<DB> {
-    pub(crate) fn new(db: Db<DB>, feed: Feed<DB>, watch: WatchSettings, means: Means) -> Self {
-        Self { db, feed, watch, means }
+    pub(crate) fn new(db: Db<DB>, feed: Feed<DB>, watch: WatchSettings, keys: Keys, means: Means) -> Self {
+        Self {
+            db,
+            feed,
+            watch,
+            keys,
+            means,
+        }
     }
 
     /// Runs a mutation of facts once, and has its events told soon.

@@ -188,6 +188,7 @@ impl Reader<'_> {
             What::EqualRights(professional) => {
                 (is(self.actor, professional) && self.counts(fact)).then_some(Ground::EqualRights)
             }
+            What::TrustedPerson(_) => None,
         }
     }
 

@@ -6,6 +6,7 @@ use api::consent::v1::consent_service_server::ConsentService;
 use api::consent::v1::{Capacity, ConsentMode, Operation, OppositionKind, Purpose};
 use api::identity::DmpId;
 use futures::stream::BoxStream;
+use journal::LogKey;
 use serve::{Actor, Call, Failure, Violations};
 use store::Engine;
 use tonic::{Request, Response, Status};
@@ -18,6 +19,7 @@ use crate::decision::Concern;
 use crate::error::{Error, Result};
 use crate::fact::{Consent, Evidence, Fact, Kind, What};
 use crate::facts::{self, Listing};
+use crate::receipt::Receipt;
 
 const RECORD_CONSENT: &str = "dmp.consent.v1.ConsentService/RecordConsent";
 const WITHDRAW_CONSENT: &str = "dmp.consent.v1.ConsentService/WithdrawConsent";
@@ -47,7 +49,7 @@ impl<DB: Engine> ConsentService for Rpc<DB> {
         let message = request.into_inner();
         let (request_id, dmp_id, consent) = recorded(&actor, &message)?;
         let key = request_key(&actor, RECORD_CONSENT, request_id, &message);
-        let means = self.means.clone();
+        let (means, receipts) = (self.means.clone(), self.keys.receipts.clone());
         let answered = self
             .once(key, move |connection| {
                 Box::pin(async move {
@@ -55,7 +57,7 @@ impl<DB: Engine> ConsentService for Rpc<DB> {
                     act.demand(Operation::ManageConsents, Concern::Anything)?;
                     check_giver(&mut act, &consent).await?;
                     let fact = act.record("consent", What::Consent(consent), None).await?;
-                    rendered(&fact)
+                    receipted(&fact, &receipts)
                 })
             })
             .await?;
@@ -71,7 +73,7 @@ impl<DB: Engine> ConsentService for Rpc<DB> {
         let (request_id, dmp_id, id) =
             fact_named(&message.request_id, &message.dmp_id, "consent_id", &message.consent_id)?;
         let key = request_key(&actor, WITHDRAW_CONSENT, request_id, &message);
-        let means = self.means.clone();
+        let (means, receipts) = (self.means.clone(), self.keys.receipts.clone());
         let answered = self
             .once(key, move |connection| {
                 Box::pin(async move {
@@ -84,7 +86,7 @@ impl<DB: Engine> ConsentService for Rpc<DB> {
                     if purpose == Purpose::Creation {
                         act.end_grants(None).await?;
                     }
-                    rendered(&ended)
+                    receipted(&ended, &receipts)
                 })
             })
             .await?;
@@ -104,7 +106,8 @@ impl<DB: Engine> ConsentService for Rpc<DB> {
         let fact = facts::find::<DB>(&mut connection, &dossier, id)
             .await
             .map_err(Error::from)?;
-        Ok(Response::new(rendered(&fact.ok_or(Error::NotFound("consent"))?)?))
+        let fact = fact.ok_or(Error::NotFound("consent"))?;
+        Ok(Response::new(receipted(&fact, &self.keys.receipts)?))
     }
 
     async fn list_consents(
@@ -266,7 +269,7 @@ fn giver(violations: &mut Violations, role: Role, giver: Option<&pb::Giver>) -> 
     Some((capacity, Some(representation)))
 }
 
-fn evidence(
+pub(super) fn evidence(
     violations: &mut Violations,
     mode: Option<ConsentMode>,
     evidence: Option<&pb::Evidence>,
@@ -275,7 +278,7 @@ fn evidence(
     let kind = violations.text("evidence.kind", &evidence.kind, EVIDENCE_KIND);
     let digest = match evidence.sha256.as_slice() {
         [] if mode.is_none_or(|mode| mode == ConsentMode::OralCollected) => Ok(None),
-        [] => Err(("REQUIRED", "must be given unless the consent was said to its collector")),
+        [] => Err(("REQUIRED", "must be given; what was said to a collector goes without")),
         digest => <[u8; 32]>::try_from(digest)
             .map(Some)
             .map_err(|_| ("LENGTH", "must have 32 bytes")),
@@ -312,6 +315,16 @@ fn rendered(fact: &Fact) -> Result<pb::Consent> {
         Resource::Consent(consent) => Ok(consent),
         _ => Err(Error::NotFound("consent")),
     }
+}
+
+/// With its receipt.
+fn receipted(fact: &Fact, key: &LogKey) -> Result<pb::Consent> {
+    let receipt = Receipt::of(fact).ok_or(Error::NotFound("consent"))?.sign(key);
+    let receipt = receipt.map_err(|_| Failure::internal("a receipt cannot be signed"))?;
+    Ok(pb::Consent {
+        receipt,
+        ..rendered(fact)?
+    })
 }
 
 fn rendered_opposition(fact: &Fact) -> Result<pb::Opposition> {

@@ -18,6 +18,8 @@ pub(crate) enum Resource {
     Opposition(pb::Opposition),
     Representation(pb::Representation),
     Authorization(pb::Authorization),
+    /// Without name, contact and evidence: they are sealed.
+    TrustedPerson(pb::TrustedPerson),
 }
 
 /// The fact's resource.
@@ -46,6 +48,7 @@ pub(crate) fn resource(fact: &Fact) -> Resource {
             AuthorizationKind::TreatingPhysician,
             professional.as_str(),
         )),
+        What::TrustedPerson(_) => Resource::TrustedPerson(trusted_person(fact)),
     }
 }
 
@@ -56,6 +59,7 @@ pub(crate) fn event(fact: &Fact) -> prost_types::Any {
         Resource::Opposition(message) => ("Opposition", message.encode_to_vec()),
         Resource::Representation(message) => ("Representation", message.encode_to_vec()),
         Resource::Authorization(message) => ("Authorization", message.encode_to_vec()),
+        Resource::TrustedPerson(message) => ("TrustedPerson", message.encode_to_vec()),
     };
     prost_types::Any {
         type_url: format!("type.googleapis.com/dmp.consent.v1.{name}"),
@@ -63,17 +67,18 @@ pub(crate) fn event(fact: &Fact) -> prost_types::Any {
     }
 }
 
-/// What a watcher is told of an event; `None` for one that this version did not write.
-pub(crate) fn told(payload: &[u8]) -> Option<Told> {
+/// What a watcher is told of an event: nothing of a trusted person. `None` for an event that this version did not write.
+pub(crate) fn told(payload: &[u8]) -> Option<Option<Told>> {
     let event = prost_types::Any::decode(payload).ok()?;
     let value = event.value.as_slice();
-    Some(match event.type_url.rsplit('.').next()? {
+    Some(Some(match event.type_url.rsplit('.').next()? {
         "Consent" => Told::Consent(pb::Consent::decode(value).ok()?),
         "Opposition" => Told::Opposition(pb::Opposition::decode(value).ok()?),
         "Representation" => Told::Representation(pb::Representation::decode(value).ok()?),
         "Authorization" => Told::Authorization(pb::Authorization::decode(value).ok()?),
+        "TrustedPerson" => return Some(None),
         _ => return None,
-    })
+    }))
 }
 
 fn consent(fact: &Fact, given: &Consent) -> pb::Consent {
@@ -135,6 +140,19 @@ fn authorization(fact: &Fact, kind: AuthorizationKind, grantee: &str) -> pb::Aut
         revision: fact.last_revision(),
         profession: String::new(),
         secret: false,
+    }
+}
+
+fn trusted_person(fact: &Fact) -> pb::TrustedPerson {
+    pb::TrustedPerson {
+        designation_id: fact.id.to_string(),
+        dmp_id: fact.dmp_id.to_string(),
+        name: String::new(),
+        contact: String::new(),
+        evidence: None,
+        recorded_at: Some(to_proto(fact.recorded_at)),
+        ended_at: ended_at(fact),
+        revision: fact.last_revision(),
     }
 }
 

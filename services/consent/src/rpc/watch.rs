@@ -74,8 +74,8 @@ impl<DB: Engine> Watched for Watcher<DB> {
 
     async fn tell(&self, event: &Event) -> Result<Option<Told>, Failure> {
         let told = render::told(&event.payload).ok_or(store::Error::Corrupt("outbox.payload"))?;
-        let kept = self.actor.role == Role::Representative && is_secret(&told);
-        Ok((!kept).then_some(told))
+        let kept = |told: &Told| self.actor.role == Role::Representative && is_secret(told);
+        Ok(told.filter(|told| !kept(told)))
     }
 
     fn response(&self, resume_token: String, event: Option<Told>) -> Self::Response {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use testkit::{Bench, actor};
 use tonic::Code;
 
-use crate::scene::{Scene, answer, assert_failed, granted, time};
+use crate::scene::{Scene, answer, assert_failed, config, granted, time};
 
 testkit::on_both_engines! {
     a_decision_says_all_that_it_stands_on,
@@ -326,11 +326,9 @@ async fn a_withdrawal_on_one_instance_governs_another(bench: Bench) {
 async fn an_emergency_call_centre_can_be_listed(bench: Bench) {
     let config = Config {
         centre_15_structures: vec![actor::HOSPITAL.to_owned()],
-        ..Config::default()
+        ..config(&bench)
     };
-    let service = bench.start::<consent::Consent>(config).await;
-    let dmp_id = api::identity::DmpId::generate(bench.random.bytes()).to_string();
-    let scene = Scene { bench, service, dmp_id };
+    let scene = Scene::with(bench, config).await;
     scene.consent(Purpose::Creation).await.unwrap();
     let asked = || scene.asking(Operation::ReadDocuments, AccessMode::Centre15);
     assert!(granted(&scene.ask(&scene.physician(), asked()).await.unwrap()));
@@ -349,10 +347,7 @@ async fn a_restart_forgets_nothing(bench: Bench) {
         )
         .await
         .unwrap();
-    let Scene { bench, service, dmp_id } = scene;
-    let settings = service.stop().await;
-    let service = bench.start_with(settings).await;
-    let scene = Scene { bench, service, dmp_id };
+    let scene = scene.restarted().await;
     let after = scene
         .ask(
             &scene.physician(),

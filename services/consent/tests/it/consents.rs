@@ -50,6 +50,7 @@ async fn a_consent_is_recorded_read_and_withdrawn(bench: Bench) {
     let expected = Consent {
         withdrawn_at: Some(time(scene.now())),
         revision: 2,
+        receipt: withdrawn.receipt.clone(),
         ..recorded.clone()
     };
     assert_eq!(withdrawn, expected);
@@ -60,7 +61,7 @@ async fn a_consent_is_recorded_read_and_withdrawn(bench: Bench) {
     assert_not_live(scene.withdraw(&scene.holder(), &recorded.consent_id).await, "ENDED");
 }
 
-async fn get(scene: &Scene, claims: &serve::Claims, consent_id: &str) -> Answer<Consent> {
+pub(crate) async fn get(scene: &Scene, claims: &serve::Claims, consent_id: &str) -> Answer<Consent> {
     let request = GetConsentRequest {
         dmp_id: scene.dmp_id.clone(),
         consent_id: consent_id.to_owned(),

@@ -13,9 +13,11 @@ mod consents;
 mod events;
 mod matrices;
 mod past;
+mod receipts;
 mod representations;
 mod scene;
 mod teams;
+mod trusted_persons;
 mod watches;
 
 use serve::Service;

@@ -153,11 +153,8 @@ async fn a_publication_survives_a_restart(bench: Bench) {
     let scene = Scene::new(bench).await;
     let text = scene.version("2026-2", 1, "10\ttype:SYNTH\tread");
     let published = scene.publish(&actor::administrator(), &text, "2026-1").await.unwrap();
-    let Scene { bench, service, dmp_id } = scene;
-    let settings = service.stop().await;
-    bench.time.advance(SignedDuration::from_hours(2));
-    let service = bench.start_with(settings).await;
-    let scene = Scene { bench, service, dmp_id };
+    scene.bench.time.advance(SignedDuration::from_hours(2));
+    let scene = scene.restarted().await;
     assert_eq!(scene.matrix("").await.unwrap(), published);
 }
 

@@ -9,14 +9,18 @@ use api::consent::v1::*;
 use api::identity::DmpId;
 use consent::{Config, Consent as ConsentServiceUnderTest};
 use jiff::{SignedDuration, Timestamp};
+use journal::{LogKey, VerifierKey};
 use serve::{Claims, OneOrMany};
-use testkit::{Bench, Refusal, Started, actor, refusal};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use testkit::{Bench, Engine, Refusal, Started, actor, refusal};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
 pub(crate) type Answer<T> = Result<T, Refusal>;
 
 pub(crate) const REASON: &str = "unconscious, at immediate risk";
+
+const RECEIPTS: &str = "consent.test/receipts";
 
 pub(crate) struct Scene {
     pub(crate) bench: Bench,
@@ -33,15 +37,38 @@ pub(crate) fn time(moment: Timestamp) -> prost_types::Timestamp {
     store::time::to_proto(moment)
 }
 
+/// Settings on this bench.
+pub(crate) fn config(bench: &Bench) -> Config {
+    let receipt_key = LogKey::from_seed(RECEIPTS, [9; 32]).unwrap();
+    Config {
+        key_file: bench.file("consent.key", &[42; 32]),
+        receipt_key_file: bench.file("receipt.key", receipt_key.to_private_text().as_bytes()),
+        ..Config::default()
+    }
+}
+
+/// What checks the service's receipts.
+pub(crate) fn receipt_verifier() -> VerifierKey {
+    LogKey::from_seed(RECEIPTS, [9; 32]).unwrap().verifier().clone()
+}
+
 impl Scene {
     pub(crate) async fn new(bench: Bench) -> Self {
-        Self::with(bench, Config::default()).await
+        let config = config(&bench);
+        Self::with(bench, config).await
     }
 
     pub(crate) async fn with(bench: Bench, config: Config) -> Self {
         let service = bench.start::<ConsentServiceUnderTest>(config).await;
         let dmp_id = DmpId::generate(bench.random.bytes()).to_string();
         Self { bench, service, dmp_id }
+    }
+
+    /// The same database under a new process.
+    pub(crate) async fn restarted(self) -> Self {
+        let settings = self.service.stop().await;
+        let service = self.bench.start_with(settings).await;
+        Self { service, ..self }
     }
 
     /// The same with a consent to the dossier's creation.
@@ -402,6 +429,39 @@ impl Scene {
         }
     }
 
+    /// Everything that the database keeps: SQLite's files byte by byte, PostgreSQL's rows as text.
+    pub(crate) async fn stored(&self) -> Vec<u8> {
+        let url = self.service.settings.common.database.url.reveal().to_owned();
+        match self.bench.engine {
+            Engine::Sqlite => {
+                let path = url.strip_prefix("sqlite://").unwrap();
+                let read = |suffix: &str| std::fs::read(format!("{path}{suffix}")).unwrap_or_default();
+                [read(""), read("-wal")].concat()
+            }
+            Engine::Postgres => {
+                let mut connection = PgConnection::connect(&url).await.unwrap();
+                let tables = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'";
+                let mut all = Vec::new();
+                for table in sqlx::query(tables).fetch_all(&mut connection).await.unwrap() {
+                    let rows = format!("SELECT CAST(t AS TEXT) AS row FROM {} t", table.get::<String, _>(0));
+                    let rows = sqlx::query(AssertSqlSafe(rows))
+                        .fetch_all(&mut connection)
+                        .await
+                        .unwrap();
+                    all.extend(rows.iter().flat_map(|row| row.get::<String, _>(0).into_bytes()));
+                }
+                all
+            }
+        }
+    }
+
+    /// Whether this text stands in the database, as it is or in hexadecimal.
+    pub(crate) async fn keeps_in_clear(&self, text: &str) -> bool {
+        let stored = self.stored().await;
+        let holds = |part: &[u8]| stored.windows(part.len()).any(|window| window == part);
+        holds(text.as_bytes()) || holds(hex::encode(text).as_bytes())
+    }
+
     pub(crate) async fn replay(&self, claims: &Claims, request: ReplayDecisionRequest) -> Answer<Decision> {
         answer(self.access().replay_decision(self.bench.request(claims, request)).await)
     }
@@ -419,6 +479,14 @@ impl Scene {
     pub(crate) async fn state(&self, claims: &Claims) -> AuthorizationState {
         let asked = self.asking(Operation::SeeStatus, AccessMode::Normal);
         self.ask(claims, asked).await.unwrap().authorization_state()
+    }
+}
+
+/// A consent as lists and events tell it.
+pub(crate) fn without_receipt(consent: Consent) -> Consent {
+    Consent {
+        receipt: String::new(),
+        ..consent
     }
 }
 
