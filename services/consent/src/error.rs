@@ -36,6 +36,9 @@ pub(crate) enum Error {
     /// It has ended already.
     #[error("it is no longer live: {0}")]
     NotLive(&'static str),
+    /// A finding stands, and is never changed.
+    #[error("it was looked at before")]
+    Reviewed,
 }
 
 impl From<Error> for Failure {
@@ -54,6 +57,9 @@ impl From<Error> for Failure {
                 }
             }
             Error::NotFound(resource) => Self::not_found(resource),
+            Error::Reviewed => {
+                Self::precondition(Reason::StateConflict, "it was looked at before").with("state", "REVIEWED")
+            }
             Error::NotLive(state) => {
                 Self::precondition(Reason::StateConflict, "it has already ended").with("state", state)
             }

@@ -9,6 +9,7 @@
 //!   and can be tried on the population before.
 //! - A narrowing that was acknowledged governs every decision that starts afterwards, on every instance: decisions are
 //!   made on the database, and nothing is cached.
+//! - Every use of an exceptional mode, as the dossier service tells it, is told on and looked at again (R1111-48).
 //! - What is said of a person's health, or of a third person, is sealed before it is stored ([`vault`]).
 //! - Every change leaves as an event, in the transaction of the change, and is told to those who watch.
 
@@ -17,6 +18,9 @@ mod circle;
 mod config;
 pub mod decision;
 mod error;
+mod exceptional;
+mod exceptional_feed;
+mod exceptionals;
 pub mod fact;
 mod facts;
 mod matrices;
@@ -39,9 +43,11 @@ use api::consent::v1::authorization_service_server::AuthorizationServiceServer;
 use api::consent::v1::consent_service_server::ConsentServiceServer;
 use api::consent::v1::matrix_service_server::MatrixServiceServer;
 use api::consent::v1::representation_service_server::RepresentationServiceServer;
+use api::consent::v1::review_service_server::ReviewServiceServer;
 use journal::LogKey;
 use serve::Starting;
 use serve::config::{Invalid, Settings};
+use serve::follow::follow;
 use serve::{Context, Service, StartError};
 use std::sync::Arc;
 use store::random::Random;
@@ -58,12 +64,17 @@ pub use standing::{Ground, Standing, grounds};
 pub use type_set::TypeSet;
 
 use act::Means;
+use exceptional_feed::ExceptionalFeed;
 use matrices::Shelf;
 use rpc::{Keys, Rpc};
 use vault::Vault;
 
-const OWN_MIGRATIONS: &[Migration] =
-    store::migrations![(1000, "1000_consent"), (1001, "1001_past"), (1002, "1002_matrices"),];
+const OWN_MIGRATIONS: &[Migration] = store::migrations![
+    (1000, "1000_consent"),
+    (1001, "1001_past"),
+    (1002, "1002_matrices"),
+    (1004, "1004_exceptional"),
+];
 
 /// The consent service.
 #[derive(Debug)]
@@ -87,7 +98,17 @@ impl Service for Consent {
         published.map_err(|error| StartError::Service(error.to_string()))?;
         let circles = Circles::embedded(config.centres_15()?).map_err(StartError::Service)?;
         let keys = keys(&context, &config)?;
+        let dossier = context.peers.get("dossier")?;
         let feed = start_feed(&context).await?;
+        let exceptional = ExceptionalFeed {
+            peer: dossier,
+            feed: feed.clone(),
+            vault: keys.vault.clone(),
+            clock: context.clock.clone(),
+            random: context.random.clone(),
+            deadline: config.review.deadline(),
+        };
+        follow(&context, exceptional);
         let rpc = Rpc::new(
             context.db,
             feed,
@@ -104,6 +125,7 @@ impl Service for Consent {
             .add_service(RepresentationServiceServer::new(rpc.clone()))
             .add_service(AuthorizationServiceServer::new(rpc.clone()))
             .add_service(AccessServiceServer::new(rpc.clone()))
+            .add_service(ReviewServiceServer::new(rpc.clone()))
             .add_service(MatrixServiceServer::new(rpc)))
     }
 }

@@ -7,6 +7,7 @@ mod matrix;
 mod past;
 pub(crate) mod render;
 mod representation;
+mod review;
 mod watch;
 
 use api::common::v1::Role;

@@ -10,12 +10,15 @@
 mod access;
 mod authorizations;
 mod consents;
+mod dossier;
 mod events;
 mod matrices;
 mod past;
 mod receipts;
 mod representations;
+mod reviews;
 mod scene;
+mod starting;
 mod teams;
 mod trusted_persons;
 mod watches;

@@ -16,6 +16,8 @@ use testkit::{Bench, Engine, Refusal, Started, actor, refusal};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
+use crate::dossier::Dossier;
+
 pub(crate) type Answer<T> = Result<T, Refusal>;
 
 pub(crate) const REASON: &str = "unconscious, at immediate risk";
@@ -26,6 +28,8 @@ pub(crate) struct Scene {
     pub(crate) bench: Bench,
     pub(crate) service: Started<ConsentServiceUnderTest>,
     pub(crate) dmp_id: String,
+    /// Tells of accesses in exceptional modes.
+    pub(crate) dossier: Dossier,
 }
 
 /// The answer, or the refusal taken apart.
@@ -59,9 +63,16 @@ impl Scene {
     }
 
     pub(crate) async fn with(bench: Bench, config: Config) -> Self {
+        let dossier = Dossier::start().await;
+        bench.peer("dossier", &dossier.url);
         let service = bench.start::<ConsentServiceUnderTest>(config).await;
         let dmp_id = DmpId::generate(bench.random.bytes()).to_string();
-        Self { bench, service, dmp_id }
+        Self {
+            bench,
+            service,
+            dmp_id,
+            dossier,
+        }
     }
 
     /// The same database under a new process.
