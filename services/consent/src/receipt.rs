@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use crate::fact::{Consent, Evidence, Fact, What};
 
-const FORMAT: &str = "dmp-consent-receipt/v1";
+/// Its first line.
+pub const FORMAT: &str = "dmp-consent-receipt/v1";
 
 /// Why a receipt is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

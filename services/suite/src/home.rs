@@ -24,6 +24,9 @@ const PEOPLE: &str = "https://issuer.localhost/people";
 /// Who vouches for services.
 const SERVICES: &str = "https://issuer.localhost/services";
 
+/// Who signs consents' receipts.
+const RECEIPTS: &str = "consent-receipts";
+
 /// The roles that the issuer of people may give: all but a service's.
 const ROLES_OF_PEOPLE: [&str; 7] = [
     "HOLDER",
@@ -54,9 +57,9 @@ pub enum HomeError {
         /// Why.
         source: KeyError,
     },
-    /// A journal key is not one.
-    #[error("{} is not a journal's key", path.display())]
-    JournalKey {
+    /// A signing key is not one.
+    #[error("{} is not a key to sign with", path.display())]
+    SigningKey {
         /// Which file.
         path: PathBuf,
     },
@@ -103,11 +106,11 @@ impl Home {
             })?;
             keep_first(&path, key.as_bytes())?;
         }
-        for name in ["host.key", "messaging.key"] {
+        for name in ["host.key", "consent.key", "messaging.key"] {
             keep_first(&home.path(name), Key::generate(random).to_bytes().as_slice())?;
         }
-        for service in ["dossier", "messaging"] {
-            home.keep_journal_key(service, random)?;
+        for signer in ["dossier-journal", "messaging-journal", RECEIPTS] {
+            home.keep_signing_key(signer, random)?;
         }
         Ok(home)
     }
@@ -157,6 +160,16 @@ impl Home {
     /// The public key of a service's journal, for `dmp verify`.
     pub fn journal_verifier(&self, service: &str) -> PathBuf {
         self.path(&format!("{service}-journal.vkey"))
+    }
+
+    /// The private key of consents' receipts, to be handed over by its path.
+    pub fn receipt_key(&self) -> PathBuf {
+        self.path(&format!("{RECEIPTS}.key"))
+    }
+
+    /// The public key of consents' receipts, for `dmp verify`.
+    pub fn receipt_verifier(&self) -> PathBuf {
+        self.path(&format!("{RECEIPTS}.vkey"))
     }
 
     /// What the settings of all four services have in common, before ports and databases are known.
@@ -214,10 +227,11 @@ impl Home {
         TokenIssuer::from_file(name, AUDIENCE, &path).map_err(|source| HomeError::TokenKey { path, source })
     }
 
-    fn keep_journal_key(&self, service: &str, random: &Random) -> Result<(), HomeError> {
-        let path = self.journal_key(service);
-        let malformed = || HomeError::JournalKey { path: path.clone() };
-        let origin = format!("dmp.localhost/{service}");
+    fn keep_signing_key(&self, signer: &str, random: &Random) -> Result<(), HomeError> {
+        let path = self.path(&format!("{signer}.key"));
+        let malformed = || HomeError::SigningKey { path: path.clone() };
+        // A journal is named after its service, as it was from the first version on.
+        let origin = format!("dmp.localhost/{}", signer.trim_end_matches("-journal"));
         let fresh = LogKey::from_seed(&origin, random.bytes()).map_err(|_| malformed())?;
         keep_first(&path, fresh.to_private_text().as_bytes())?;
         let text = std::fs::read_to_string(&path).map_err(|source| HomeError::File {
@@ -226,7 +240,7 @@ impl Home {
         })?;
         let kept = LogKey::parse(text.trim_end()).map_err(|_| malformed())?;
         keep_first(
-            &self.journal_verifier(service),
+            &self.path(&format!("{signer}.vkey")),
             format!("{}\n", kept.verifier()).as_bytes(),
         )
     }

@@ -36,7 +36,7 @@ enum Command {
     Token(Token),
     /// Play the article, sentence by sentence, through real clients, on a suite of its own
     Tour(Tour),
-    /// Check offline what a journal claims: a history, the receipts that somebody kept
+    /// Check offline what a journal claims: a history, the receipts that somebody kept; or a consent's receipt
     Verify(Verify),
     /// Print the rules of access: effect, name, article, and what each says
     Rules,
@@ -132,9 +132,11 @@ enum Strictness {
 
 #[derive(Debug, Args)]
 struct Verify {
-    /// What GetCompletenessProof answered, as JSON; several pages may follow each other
+    /// What GetCompletenessProof answered, as JSON; several pages may follow each other. Or consents' receipts: as
+    /// signed, or in what RecordConsent answered
     history: PathBuf,
-    /// The log's public key; by default the dossier service's, of the folder given with --data
+    /// The public key of who signed; by default the dossier service's or, for consents, the consent service's, of the
+    /// folder given with --data
     #[arg(long)]
     key: Option<PathBuf>,
     /// A receipt that somebody kept, as JSON: the history must contain it
@@ -385,12 +387,21 @@ fn verifier(path: &Path) -> Result<VerifierKey, Box<dyn std::error::Error>> {
 
 fn check(data: &Path, options: &Verify) -> Outcome {
     let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
-    let key = options.key.clone().unwrap_or_else(|| data.join("dossier-journal.vkey"));
+    let signed_by = |name: &str| options.key.clone().unwrap_or_else(|| data.join(name));
+    let text = read(&options.history)?;
+    let agreements = verify::agreement::receipts(&text);
+    if !agreements.is_empty() {
+        let key = verifier(&signed_by("consent-receipts.vkey"))?;
+        for receipt in &agreements {
+            println!("✓ {}", verify::agreement::said(receipt, &key)?);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let receipts = options.receipts.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     verify::verify(
-        &read(&options.history)?,
+        &text,
         &receipts,
-        &verifier(&key)?,
+        &verifier(&signed_by("dossier-journal.vkey"))?,
         &mut std::io::stdout(),
     )?;
     Ok(ExitCode::SUCCESS)

@@ -222,7 +222,12 @@ impl Layout<'_> {
     /// # Errors
     /// [`HomeError`].
     pub fn consent(&self) -> Result<Settings<consent::Config>, HomeError> {
-        self.settings("consent", consent::Config::default())
+        let config = consent::Config {
+            key_file: self.home.path("consent.key"),
+            receipt_key_file: self.home.receipt_key(),
+            ..consent::Config::default()
+        };
+        self.settings("consent", config)
     }
 
     /// The dossier service's settings, for a host of the register.

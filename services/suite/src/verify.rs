@@ -5,6 +5,7 @@
 //! log's public key. No server is asked and nobody is trusted. [`verify`] gives `Ok` only when everything in the files
 //! holds; it prints what was proved and, as plainly, what such files can never prove ([`journal::history`]).
 
+pub mod agreement;
 mod file;
 pub(crate) mod sentence;
 
@@ -453,7 +454,12 @@ fn said(entry: &Recorded) -> Result<String, VerifyFileError> {
     };
     let entry_id = entry.entry_id.to_string();
     if let Ok(access) = Access::decode(payload) {
-        let own = access.entry_id == entry_id && access.dmp_id == entry.subject;
+        let subject = if access.secret {
+            format!("{}/secret", access.dmp_id)
+        } else {
+            access.dmp_id.clone()
+        };
+        let own = access.entry_id == entry_id && subject == entry.subject;
         return if own {
             Ok(sentence::of_access(&access, &Names::default()))
         } else {
