@@ -6,6 +6,10 @@
 //! when consent cannot be asked, the access is refused and taken down as undecided. When the journal cannot record,
 //! that is the answer, whatever else it would have been.
 //!
+//! What is done in a secret connection, or with documents hidden from representatives, is taken down in the dossier's
+//! secret chain and nowhere else ([`Chain`]). An access that obliges to a second look leaves as an event, in the
+//! transaction that stages its entry.
+//!
 //! There is no cache: an acknowledged withdrawal governs every access that starts afterwards.
 
 use api::common::v1 as common;
@@ -19,18 +23,24 @@ use api::dossier::v1::{AccessAction, AccessOutcome};
 use api::identity::DmpId;
 use journal::{Entry, Journal};
 use prost::Message;
-use serve::{Actor, Call, Context, Failure, Peer, StartError, Violations, role_name};
+use serve::{Actor, Call, Context, Failure, Peer, StartError, Violations};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use store::random::Random;
 use store::time::{Clock, Timestamp, to_proto};
-use store::{Db, Engine};
-use tonic::{Code, Status};
+use store::{Db, Engine, Feed};
+use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
+use crate::chain::{Chain, Named};
+use crate::document::Document;
 use crate::duty_uses;
-use crate::error::{Error, Result, rule_name};
+use crate::error::{Error, Result};
+use crate::view::{View, author_id, depositor, document_types};
+
+/// The feed of exceptional accesses: encoded `Access`es, by dossier.
+pub(crate) const EXCEPTIONAL_ACCESSES: &str = "exceptional-access";
 
 /// TRE_G15: physicians, on whom alone the duty of L162-5 lies.
 pub(crate) const PHYSICIAN: &str = "10";
@@ -62,13 +72,17 @@ impl AccessContext {
         }
     }
 
-    /// Reads mode and reason: normal by default; any other mode says why.
-    pub(crate) fn parse(violations: &mut Violations, sent: Option<&common::AccessContext>) -> Option<Self> {
+    /// Reads mode and reason: normal by default; any other mode says why. Secret connections are a professional's.
+    pub(crate) fn parse(
+        violations: &mut Violations,
+        caller: &Actor,
+        sent: Option<&common::AccessContext>,
+    ) -> Option<Self> {
         let Some(sent) = sent else { return Some(Self::normal()) };
-        let mode = match sent.mode {
-            0 => Some(AccessMode::Normal),
-            number => violations.choice("context.mode", number),
-        };
+        if sent.secret_connection && caller.role != Role::Professional {
+            violations.add("context.secret_connection", "NOT_YOURS", "is for professionals");
+        }
+        let mode = access_mode(violations, sent);
         let reason = match mode {
             Some(AccessMode::Normal) if sent.reason.is_empty() => Some(String::new()),
             _ => violations.text("context.reason", &sent.reason, REASON_LENGTH),
@@ -95,13 +109,42 @@ impl fmt::Debug for AccessContext {
     }
 }
 
+/// The mode of a context, the normal one by default.
+pub(crate) fn access_mode(violations: &mut Violations, sent: &common::AccessContext) -> Option<AccessMode> {
+    match sent.mode {
+        0 => Some(AccessMode::Normal),
+        number => violations.choice("context.mode", number),
+    }
+}
+
 /// What somebody asks to do with a dossier.
 #[derive(Debug, Clone)]
-struct Asked {
+pub(crate) struct Asked {
     actor: Arc<Actor>,
     dmp_id: DmpId,
     action: AccessAction,
     context: AccessContext,
+    /// Where it is taken down, as far as that is known before anything is looked at.
+    chain: Chain,
+}
+
+impl Asked {
+    /// What the caller asks, to be taken down in the chain of its connection.
+    pub(crate) fn new(call: &Call, dmp_id: DmpId, action: AccessAction, context: AccessContext) -> Self {
+        Self {
+            actor: call.actor.clone(),
+            dmp_id,
+            action,
+            chain: Chain::of(context.secret_connection),
+            context,
+        }
+    }
+
+    /// The same, taken down in the secret chain when `secret` says so.
+    pub(crate) fn or_secret(self, secret: bool) -> Self {
+        let chain = Chain::of(secret || self.chain == Chain::Secret);
+        Self { chain, ..self }
+    }
 }
 
 /// On what a decision stands.
@@ -129,14 +172,6 @@ pub(crate) struct Standing {
     /// As the consent service numbers it.
     pub(crate) authorization_state: i32,
     pub(crate) treating_physician: bool,
-}
-
-/// What the bearer of a grant sees, as listings filter by it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sight {
-    pub(crate) masked: bool,
-    pub(crate) hidden_from_holder: bool,
-    pub(crate) hidden_from_representatives: bool,
 }
 
 /// Proof that an access is in the journal. Only the gate makes it.
@@ -168,49 +203,54 @@ impl Granted {
         self.standing
     }
 
-    /// The types of documents that it is good for; `None` when it is for none.
-    pub(crate) fn document_types(&self) -> Option<&consent::DocumentTypes> {
-        let operation = i32::from(self.operation);
-        let permission = self
-            .grant
-            .permissions
-            .iter()
-            .find(|permission| permission.operation == operation)?;
-        permission.document_types.as_ref()
-    }
-
     /// Whether it is good for documents of this type.
     pub(crate) fn covers(&self, type_code: &str) -> bool {
         let listed = |types: &consent::DocumentTypes| types.type_codes.iter().any(|code| code == type_code);
-        self.document_types()
-            .is_some_and(|types| listed(types) != types.all_but)
+        document_types(&self.grant, self.operation).is_some_and(|types| listed(types) != types.all_but)
     }
 
-    /// What the bearer sees beyond that.
-    pub(crate) fn sight(&self) -> Sight {
-        Sight {
-            masked: self.grant.sees_masked,
-            hidden_from_holder: self.grant.sees_hidden_from_holder,
-            hidden_from_representatives: self.grant.sees_hidden_from_representatives,
-        }
+    /// What the bearer sees.
+    pub(crate) fn view(&self) -> View {
+        View::new(self.actor(), &self.grant)
     }
 
-    /// Who deposits under it, as `role:identifier`: the same for one person, or one structure's systems, every time.
+    /// The same access, as one to this document: its visibility says in which chain it is taken down.
+    pub(crate) fn about(&self, document: &Document) -> Self {
+        let secret = self.asked.context.secret_connection || document.visibility.hidden_from_representatives;
+        let mut about = self.clone();
+        about.asked.chain = Chain::of(secret);
+        about
+    }
+
+    /// Whether the connection is a secret one.
+    pub(crate) fn is_secret_connection(&self) -> bool {
+        self.asked.context.secret_connection
+    }
+
+    /// Whether nothing may tell the bearer that this document is there: a representative, and what is hidden from
+    /// representatives.
+    pub(crate) fn is_kept_from(&self, document: &Document) -> bool {
+        self.actor().role == Role::Representative && document.visibility.hidden_from_representatives
+    }
+
+    /// Whether the bearer, who may read nothing, is told identifiers of documents and nothing else: the auditor.
+    pub(crate) fn is_told_identifiers_only(&self) -> bool {
+        self.actor().role == Role::Auditor
+    }
+
+    /// Who deposits under it.
     pub(crate) fn depositor(&self) -> String {
-        let actor = self.actor();
-        let identifier = match actor.role {
-            Role::Professional => actor.professional.as_ref().map(|id| id.as_str().to_owned()),
-            Role::Holder => actor.dmp_id.as_ref().map(|id| id.as_str().to_owned()),
-            Role::EstablishmentSystem => actor.structure.as_ref().map(|id| id.as_str().to_owned()),
-            _ => None,
-        };
-        let role = role_name(actor.role).to_lowercase();
-        format!("{role}:{}", identifier.unwrap_or_else(|| actor.caller_key()))
+        depositor(self.actor())
     }
 
     /// The identifier under which the bearer may be an author of documents.
     pub(crate) fn author_id(&self) -> Option<&str> {
-        self.actor().professional.as_ref().map(|id| id.as_str())
+        author_id(self.actor())
+    }
+
+    /// Whether it was given in a mode of last resort, and must be looked at again (L1111-17 I).
+    fn is_exceptional(&self) -> bool {
+        self.grant.obligations().any(|it| it == consent::Obligation::SecondLook)
     }
 
     /// The physician whose duty the access counts for, when it is a consultation or an update.
@@ -231,8 +271,18 @@ pub(crate) struct Gate<DB: Engine> {
     consent: Peer,
     db: Db<DB>,
     journal: Journal<DB>,
+    feed: Feed<DB>,
     clock: Clock,
     random: Random,
+}
+
+/// The entries of one access.
+struct Taken {
+    occurred_at: Timestamp,
+    /// The one whose receipt is given, and which proves.
+    first: Entry,
+    /// In the secret chain, for what the first may not name.
+    hidden: Option<Entry>,
 }
 
 impl<DB: Engine> Clone for Gate<DB> {
@@ -241,6 +291,7 @@ impl<DB: Engine> Clone for Gate<DB> {
             consent: self.consent.clone(),
             db: self.db.clone(),
             journal: self.journal.clone(),
+            feed: self.feed.clone(),
             clock: self.clock.clone(),
             random: self.random.clone(),
         }
@@ -248,11 +299,12 @@ impl<DB: Engine> Clone for Gate<DB> {
 }
 
 impl<DB: Engine> Gate<DB> {
-    pub(crate) fn new(context: &Context<DB>, journal: Journal<DB>) -> Result<Self, StartError> {
+    pub(crate) fn new(context: &Context<DB>, journal: Journal<DB>, feed: Feed<DB>) -> Result<Self, StartError> {
         Ok(Self {
             consent: context.peers.get("consent")?,
             db: context.db.clone(),
             journal,
+            feed,
             clock: context.clock.clone(),
             random: context.random.clone(),
         })
@@ -268,20 +320,7 @@ impl<DB: Engine> Gate<DB> {
     /// # Errors
     /// ACCESS_REFUSED with rule, article and what each other mode would do; CONSENT_MISSING when a dossier is to be opened
     /// that nobody has consented to; PEER_UNAVAILABLE when consent does not answer; the journal's.
-    pub(crate) async fn enter(
-        &self,
-        call: &Call,
-        dmp_id: DmpId,
-        operation: Operation,
-        context: AccessContext,
-        action: AccessAction,
-    ) -> Result<Granted> {
-        let asked = Asked {
-            actor: call.actor.clone(),
-            dmp_id,
-            action,
-            context,
-        };
+    pub(crate) async fn enter(&self, call: &Call, operation: Operation, asked: Asked) -> Result<Granted> {
         let decision = match self.ask(call, &asked, operation).await {
             Ok(decision) => decision,
             Err(failure) => return Err(self.undecided(&asked, failure).await),
@@ -326,47 +365,112 @@ impl<DB: Engine> Gate<DB> {
         }
     }
 
-    /// Takes an access down that shows `documents`. Nothing of them may leave before this has answered.
+    /// The decision that consent would have made at a past moment. It opens nothing.
     ///
-    /// A physician's use for the duty is written in the transaction that stages the entry, so it is there exactly when
-    /// the journal has, or will have, the entry that proves it.
-    pub(crate) async fn record(&self, granted: &Granted, documents: Vec<String>) -> Result<Entered> {
-        if granted.duty_of().is_none() {
-            let (_, entry) = self.entry_of(granted, documents);
+    /// # Errors
+    /// Consent's own, a refusal among them, which is taken down; PEER_UNAVAILABLE, taken down as undecided; the journal's.
+    pub(crate) async fn explain(
+        &self,
+        call: &Call,
+        granted: &Granted,
+        question: consent::ExplainAccessRequest,
+    ) -> Result<consent::Decision> {
+        let answer = match self.question(call, question) {
+            Ok(request) => {
+                AccessServiceClient::new(self.consent.channel())
+                    .explain_access(request)
+                    .await
+            }
+            Err(failure) => return Err(self.undecided(&granted.asked, failure).await),
+        };
+        let failure = match answer.map(|answer| answer.into_inner().decision) {
+            Ok(Some(decision)) => return Ok(decision),
+            Ok(None) => Failure::peer_unavailable(self.consent.name()),
+            Err(status) => self.unanswered(call, &status),
+        };
+        match failure.reason {
+            Reason::AccessRefused => Err(self.turn_away(granted, failure.into()).await),
+            Reason::InvalidFields => Err(failure.into()),
+            _ => Err(self.undecided(&granted.asked, failure).await),
+        }
+    }
+
+    /// Takes an access down that shows the named documents. Nothing of them may leave before this has answered.
+    ///
+    /// In an open connection documents hidden from representatives are named in an entry of their own, in the secret
+    /// chain; both are durable before this answers, and the receipt is the open one's. Whatever is more than one entry
+    /// is written in the transaction that stages them: a second entry, a physician's use for the duty, the event of an
+    /// exceptional access. It is there exactly when the journal has, or will have, the entry that proves it.
+    pub(crate) async fn record(&self, granted: &Granted, named: Named) -> Result<Entered> {
+        let taken = self.taken(granted, named);
+        if taken.hidden.is_none() && granted.duty_of().is_none() && !granted.is_exceptional() {
             return Ok(Entered {
-                receipt: (&self.journal.append(entry).await?).into(),
+                receipt: (&self.journal.append(taken.first).await?).into(),
             });
         }
-        let (gate, granted) = (self.clone(), granted.clone());
+        let (first, hidden) = (taken.first.entry_id, taken.hidden.as_ref().map(|entry| entry.entry_id));
+        let (gate, staging) = (self.clone(), granted.clone());
         let staged = self
             .db
-            .write(move |connection| Box::pin(async move { gate.stage(connection, &granted, documents).await }));
-        let receipt = self.settle(staged.await?).await?;
+            .write(move |connection| Box::pin(async move { gate.put(connection, &staging, &taken).await }));
+        staged.await?;
+        self.nudge(granted);
+        let second = async {
+            match hidden {
+                Some(entry_id) => self.settle(entry_id).await.map(drop),
+                None => Ok(()),
+            }
+        };
+        let (receipt, ()) = futures::try_join!(self.settle(first), second)?;
         Ok(Entered { receipt })
     }
 
-    /// Puts an access on its way into the journal inside the transaction of the change that it is; answers the entry's id.
-    pub(crate) async fn stage(
-        &self,
-        connection: &mut DB::Connection,
-        granted: &Granted,
-        documents: Vec<String>,
-    ) -> Result<Uuid> {
-        let (occurred_at, entry) = self.entry_of(granted, documents);
-        self.journal.stage(connection, &entry).await?;
-        if let Some(physician) = granted.duty_of() {
-            duty_uses::insert::<DB>(connection, physician, granted.dmp_id(), occurred_at, entry.entry_id).await?;
+    /// Puts an access on its way into the journal inside the transaction of the change that it is, with what leaves with
+    /// it; answers the entry's id. The staged entry is durable with the commit.
+    pub(crate) async fn stage(&self, connection: &mut DB::Connection, granted: &Granted, named: Named) -> Result<Uuid> {
+        let taken = self.taken(granted, named);
+        self.put(connection, granted, &taken).await?;
+        Ok(taken.first.entry_id)
+    }
+
+    async fn put(&self, connection: &mut DB::Connection, granted: &Granted, taken: &Taken) -> Result<()> {
+        let Taken {
+            occurred_at,
+            first,
+            hidden,
+        } = taken;
+        for entry in [Some(first), hidden.as_ref()].into_iter().flatten() {
+            self.journal.stage(connection, entry).await?;
         }
-        Ok(entry.entry_id)
+        if let Some(physician) = granted.duty_of() {
+            duty_uses::insert::<DB>(connection, physician, granted.dmp_id(), *occurred_at, first.entry_id).await?;
+        }
+        if granted.is_exceptional() {
+            let (key, payload) = (granted.dmp_id().as_str(), first.payload.clone());
+            store::publish::<DB>(connection, EXCEPTIONAL_ACCESSES, key, payload, *occurred_at).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the sequencer of what left with an access, after the commit.
+    fn nudge(&self, granted: &Granted) {
+        if granted.is_exceptional() {
+            self.feed.nudge();
+        }
     }
 
     /// The receipt of a staged access, once it is in the log.
-    pub(crate) async fn settle(&self, entry_id: Uuid) -> Result<common::Receipt> {
+    async fn settle(&self, entry_id: Uuid) -> Result<common::Receipt> {
         Ok((&self.journal.settle(entry_id).await?).into())
     }
 
     /// As [`Gate::settle`], for an answer that carries the entry's id only: one just made, or one remembered.
-    pub(crate) async fn settle_answer(&self, receipt: Option<common::Receipt>) -> Result<Option<common::Receipt>> {
+    pub(crate) async fn settle_answer(
+        &self,
+        granted: &Granted,
+        receipt: Option<common::Receipt>,
+    ) -> Result<Option<common::Receipt>> {
+        self.nudge(granted);
         let entry_id = receipt.and_then(|receipt| Uuid::parse_str(&receipt.entry_id).ok());
         let entry_id = entry_id.ok_or(store::Error::Corrupt("requests.response"))?;
         self.settle(entry_id).await.map(Some)
@@ -375,23 +479,15 @@ impl<DB: Engine> Gate<DB> {
     /// Takes down what was decided against an access after the gate let it in: a document of somebody else, a dossier
     /// that is closed, a document that is not there. Answers `error`, or the journal's. What merely failed is not taken
     /// down: nothing was shown and nothing done.
+    /// What rests on a document hidden from representatives is taken down in the secret chain.
     pub(crate) async fn turn_away(&self, granted: &Granted, error: Error) -> Error {
-        let Some(reason) = error.decided() else { return error };
-        let rule = if matches!(error, Error::OutsideMatrix) {
-            "matrix"
-        } else {
-            rule_name(reason)
-        };
-        let basis = consent::Basis {
-            rule: rule.to_owned(),
-            summary: error.to_string(),
-            ..consent::Basis::default()
-        };
+        let Some(basis) = error.basis() else { return error };
         let ground = Ground {
             bases: vec![basis],
             ..granted.ground.clone()
         };
-        match self.append(&granted.asked, AccessOutcome::Refused, ground).await {
+        let asked = granted.asked.clone().or_secret(error.is_hidden());
+        match self.append(&asked, AccessOutcome::Refused, ground).await {
             Ok(()) => error,
             Err(unrecorded) => unrecorded,
         }
@@ -403,15 +499,21 @@ impl<DB: Engine> Gate<DB> {
             operation: operation.into(),
             context: Some(asked.context.to_proto()),
         };
-        let mut request = self.consent.request(call, message)?;
-        let remaining = call.remaining();
-        request.set_timeout(remaining.saturating_sub(ANSWER_TIME_MAX.min(remaining / 5)));
+        let request = self.question(call, message)?;
         let answer = AccessServiceClient::new(self.consent.channel())
             .authorize(request)
             .await;
         answer
             .map(tonic::Response::into_inner)
             .map_err(|status| self.unanswered(call, &status))
+    }
+
+    /// A question to consent on behalf of the caller, with time kept back for the answer to it.
+    fn question<M>(&self, call: &Call, message: M) -> Result<Request<M>, Failure> {
+        let mut request = self.consent.request(call, message)?;
+        let remaining = call.remaining();
+        request.set_timeout(remaining.saturating_sub(ANSWER_TIME_MAX.min(remaining / 5)));
+        Ok(request)
     }
 
     /// Our own limit on consent's time is not the caller's deadline.
@@ -438,29 +540,38 @@ impl<DB: Engine> Gate<DB> {
     }
 
     async fn append(&self, asked: &Asked, outcome: AccessOutcome, ground: Ground) -> Result<()> {
-        let (_, entry) = self.entry(asked, outcome, ground, Vec::new());
+        let now = self.clock.now();
+        let entry = self.entry(asked, asked.chain, outcome, ground, Vec::new(), now);
         self.journal.append(entry).await?;
         Ok(())
     }
 
-    fn entry_of(&self, granted: &Granted, documents: Vec<String>) -> (Timestamp, Entry) {
-        self.entry(
-            &granted.asked,
-            AccessOutcome::Granted,
-            granted.ground.clone(),
-            documents,
-        )
+    /// The entries of an access that was let in.
+    fn taken(&self, granted: &Granted, named: Named) -> Taken {
+        let (asked, occurred_at) = (&granted.asked, self.clock.now());
+        let entry = |chain, documents| {
+            let ground = granted.ground.clone();
+            self.entry(asked, chain, AccessOutcome::Granted, ground, documents, occurred_at)
+        };
+        let (named, hidden) = named.split(asked.chain);
+        Taken {
+            occurred_at,
+            first: entry(asked.chain, named),
+            hidden: (!hidden.is_empty()).then(|| entry(Chain::Secret, hidden)),
+        }
     }
 
-    /// The journal's entry of an access, and the moment that it states.
+    /// The journal's entry of an access.
     fn entry(
         &self,
         asked: &Asked,
+        chain: Chain,
         outcome: AccessOutcome,
         ground: Ground,
         documents: Vec<String>,
-    ) -> (Timestamp, Entry) {
-        let (entry_id, now) = (self.random.uuid(), self.clock.now());
+        now: Timestamp,
+    ) -> Entry {
+        let entry_id = self.random.uuid();
         let access = pb::Access {
             entry_id: entry_id.to_string(),
             dmp_id: asked.dmp_id.as_str().to_owned(),
@@ -474,16 +585,13 @@ impl<DB: Engine> Gate<DB> {
             matrix_version: ground.matrix_version,
             decided_at: ground.decided_at,
             occurred_at: Some(to_proto(now)),
+            secret: chain == Chain::Secret,
         };
-        let subject = asked.dmp_id.as_str().to_owned();
-        (
-            now,
-            Entry {
-                entry_id,
-                subject,
-                payload: access.encode_to_vec(),
-            },
-        )
+        Entry {
+            entry_id,
+            subject: chain.subject(&asked.dmp_id),
+            payload: access.encode_to_vec(),
+        }
     }
 }
 
@@ -569,6 +677,7 @@ mod tests {
                 dmp_id: DmpId::generate([1; 16]),
                 action: AccessAction::SubmitDocument,
                 context: AccessContext::normal(),
+                chain: Chain::Open,
             },
             operation: Operation::SubmitDocuments,
             grant: consent::Grant {
@@ -613,6 +722,7 @@ mod tests {
     /// actor.proto: a reason of 10 to 1,000 characters outside of the normal mode.
     #[test]
     fn every_mode_but_the_normal_one_says_why() {
+        let physician = granted(consent::DocumentTypes::default());
         let parse = |mode: AccessMode, reason: &str| {
             let mut violations = Violations::default();
             let sent = common::AccessContext {
@@ -620,7 +730,7 @@ mod tests {
                 reason: reason.to_owned(),
                 ..common::AccessContext::default()
             };
-            AccessContext::parse(&mut violations, Some(&sent))
+            AccessContext::parse(&mut violations, physician.actor(), Some(&sent))
                 .filter(|_| violations.is_empty())
                 .is_some()
         };

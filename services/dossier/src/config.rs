@@ -3,6 +3,7 @@
 use api::identity::Check;
 use serde::{Deserialize, Serialize};
 use serve::config::{Invalid, Validate};
+use serve::watch::WatchSettings;
 use std::path::PathBuf;
 use uuid::Uuid;
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub first_search_years: u32,
     /// What the service takes at the most.
     pub limits: Limits,
+    /// How exceptional accesses are watched.
+    pub watch: WatchSettings,
 }
 
 impl Default for Config {
@@ -40,6 +43,7 @@ impl Default for Config {
             retention_years: 10,
             first_search_years: 0,
             limits: Limits::default(),
+            watch: WatchSettings::default(),
         }
     }
 }
@@ -107,6 +111,7 @@ impl Validate for Config {
                 return Err(Invalid::new(key, "must name a file"));
             }
         }
+        self.watch.validate()?;
         let limits = &self.limits;
         let bounded = [
             ("announcement_months", self.announcement_months as usize, 1, 120),
@@ -167,6 +172,7 @@ mod tests {
             refused(|config| config.limits.upload_bytes = MIB),
             "limits.upload_bytes"
         );
+        assert_eq!(refused(|config| config.watch.buffer = 0), "watch.buffer");
         assert_eq!(
             refused(|config| config.limits.journal_queue = 0),
             "limits.journal_queue"

@@ -1,6 +1,7 @@
-//! Every SQL statement about documents. None can be called without a [`Granted`]: what its bearer may not see is left
-//! out by the statement itself, so that pages, their ends and their tokens tell nothing of it.
+//! Every SQL statement about documents. None that shows one can be called without a [`Granted`]: what its bearer may not
+//! see is left out by the statement itself, so that pages, their ends and their tokens tell nothing of it.
 
+use api::consent::v1::DocumentTypes;
 use api::dossier::v1::DocumentStatus;
 use api::identity::{Check, DmpId};
 use futures::TryStreamExt;
@@ -13,7 +14,9 @@ use uuid::Uuid;
 use crate::authorization::Granted;
 use crate::document::{Document, Facts, MediaType};
 use crate::error::Result;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, UniqueId};
+use crate::past::{Past, PastDocument};
+use crate::view::View;
 use crate::visibility::Visibility;
 
 /// Bytes of metadata on one page of a listing, but for its last document: what keeps the answer below the largest
@@ -100,21 +103,41 @@ pub(crate) async fn find_for_deposit<DB: Engine>(
     row.as_ref().map(from_row::<DB>).transpose()
 }
 
-/// Puts a document out of force, its metadata so changed (XDS: Deprecated).
+/// Puts a document out of force from `now` on, its metadata so changed (XDS: Deprecated).
 pub(crate) async fn deprecate<DB: Engine>(
     connection: &mut DB::Connection,
     granted: &Granted,
     unique_id: &str,
     entry_uuid: Uuid,
+    now: Timestamp,
 ) -> Result<()> {
-    sqlx::query("UPDATE documents SET status = $3, entry_uuid = $4 WHERE dmp_id = $1 AND unique_id = $2")
-        .bind(granted.dmp_id().as_str())
-        .bind(unique_id)
-        .bind(i64::from(i32::from(DocumentStatus::Deprecated)))
-        .bind(entry_uuid)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "UPDATE documents SET status = $3, entry_uuid = $4, deprecated_at = $5 WHERE dmp_id = $1 AND unique_id = $2",
+    )
+    .bind(granted.dmp_id().as_str())
+    .bind(unique_id)
+    .bind(i64::from(i32::from(DocumentStatus::Deprecated)))
+    .bind(entry_uuid)
+    .bind(to_micros(now))
+    .execute(connection)
+    .await?;
     Ok(())
+}
+
+/// Whether there is a document of this id that is hidden from representatives. Asked before anybody is let in, to know
+/// in which chain the access is taken down, whatever becomes of it; nothing else may be made of the answer.
+pub(crate) async fn is_hidden_from_representatives<DB: Engine>(
+    connection: &mut DB::Connection,
+    dmp_id: &DmpId,
+    unique_id: &UniqueId,
+) -> Result<bool> {
+    let hidden =
+        sqlx::query_scalar("SELECT hidden_from_representatives FROM documents WHERE dmp_id = $1 AND unique_id = $2")
+            .bind(dmp_id.as_str())
+            .bind(unique_id.as_str())
+            .fetch_optional(connection)
+            .await?;
+    Ok(hidden.unwrap_or(false))
 }
 
 /// The document of this id, when the grant's bearer sees it at `now`. A deleted one is gone.
@@ -172,38 +195,81 @@ fn key(document: &Document) -> Key {
     }
 }
 
-/// The statement that reads what the grant's bearer sees, for conditions to be added. What one deposited or wrote
-/// oneself is seen however it is hidden; its type must be in the grant all the same.
+/// A page of what somebody saw at a past moment, the oldest deposit first, with the token of the next. The bearer of the
+/// grant is shown of it what it sees at `now`; the auditor, who is told identifiers only, all of it.
+pub(crate) async fn past<DB: Engine>(
+    connection: &mut DB::Connection,
+    granted: &Granted,
+    past: &Past,
+    page: &Page,
+    now: Timestamp,
+) -> Result<(Vec<PastDocument>, String)> {
+    let mut query = QueryBuilder::new(
+        "SELECT d.unique_id, d.type_code, d.status, d.deprecated_at, d.masked, d.hidden_from_holder,
+         d.hidden_from_representatives, d.announce_by, d.submitted_at FROM documents d WHERE d.dmp_id = ",
+    );
+    query.push_bind(granted.dmp_id().as_str().to_owned());
+    seen_by::<DB>(&mut query, &past.view, past.moment);
+    if !granted.is_told_identifiers_only() {
+        seen_by::<DB>(&mut query, &granted.view(), now);
+    }
+    query
+        .push(" AND d.status <> ")
+        .push_bind(i64::from(i32::from(DocumentStatus::Deleted)));
+    query.push(" AND d.submitted_at <= ").push_bind(to_micros(past.moment));
+    if let Some(after) = &page.after {
+        query.push(" AND d.submitted_at >= ").push_bind(after.number);
+        query.push(" AND (d.submitted_at > ").push_bind(after.number);
+        query.push(" OR d.unique_id > ").push_bind(after.text.clone()).push(")");
+    }
+    query
+        .push(" ORDER BY d.submitted_at, d.unique_id LIMIT ")
+        .push_bind(page.fetch_limit());
+    let rows = query.build().fetch_all(connection).await?;
+    let documents = rows.iter().map(|row| past_from_row::<DB>(row, past.moment));
+    let documents = documents.collect::<Result<Vec<_>>>()?;
+    Ok(page.cut(documents, |document| Key {
+        number: to_micros(document.submitted_at),
+        text: document.unique_id.clone(),
+    }))
+}
+
+/// The statement that reads what the grant's bearer sees, for conditions to be added.
 fn visible<DB: Engine>(granted: &Granted, now: Timestamp) -> QueryBuilder<DB> {
-    let sight = granted.sight();
     let mut query = QueryBuilder::new("SELECT d.* FROM documents d WHERE d.dmp_id = ");
     query.push_bind(granted.dmp_id().as_str().to_owned());
-    of_types::<DB>(&mut query, granted);
-    query.push(" AND (d.submitted_by = ").push_bind(granted.depositor());
-    if let Some(author_id) = granted.author_id() {
+    seen_by::<DB>(&mut query, &granted.view(), now);
+    query
+}
+
+/// The condition that leaves out what is not seen `at` a moment. What one deposited or wrote oneself is seen however it
+/// is hidden; its type must be in the grant all the same.
+fn seen_by<DB: Engine>(query: &mut QueryBuilder<DB>, view: &View, at: Timestamp) {
+    of_types::<DB>(query, view.types.as_ref());
+    query.push(" AND (d.submitted_by = ").push_bind(view.depositor.clone());
+    if let Some(author_id) = &view.author_id {
         query.push(
             " OR EXISTS (SELECT 1 FROM document_authors a
               WHERE a.dmp_id = d.dmp_id AND a.unique_id = d.unique_id AND a.author_id = ",
         );
-        query.push_bind(author_id.to_owned()).push(")");
+        query.push_bind(author_id.clone()).push(")");
     }
     query.push(" OR (");
-    query.push(if sight.masked { "TRUE" } else { "d.masked = FALSE" });
-    if !sight.hidden_from_holder {
+    query.push(if view.masked { "TRUE" } else { "d.masked = FALSE" });
+    if !view.hidden_from_holder {
         query
             .push(" AND (d.hidden_from_holder = FALSE OR d.announce_by <= ")
-            .push_bind(to_micros(now))
+            .push_bind(to_micros(at))
             .push(")");
     }
-    if !sight.hidden_from_representatives {
+    if !view.hidden_from_representatives {
         query.push(" AND d.hidden_from_representatives = FALSE");
     }
     query.push("))");
-    query
 }
 
-fn of_types<DB: Engine>(query: &mut QueryBuilder<DB>, granted: &Granted) {
-    match granted.document_types() {
+fn of_types<DB: Engine>(query: &mut QueryBuilder<DB>, types: Option<&DocumentTypes>) {
+    match types {
         None => drop(query.push(" AND FALSE")),
         Some(types) if types.type_codes.is_empty() => drop(query.push(if types.all_but { "" } else { " AND FALSE" })),
         Some(types) => {
@@ -256,26 +322,50 @@ fn push_list<DB: Engine>(query: &mut QueryBuilder<DB>, condition: &str, values: 
 
 fn from_row<DB: Engine>(row: &DB::Row) -> Result<Document> {
     let dmp_id: String = row.try_get("dmp_id")?;
-    let status: i64 = row.try_get("status")?;
-    let status = i32::try_from(status)
-        .ok()
-        .and_then(|status| DocumentStatus::try_from(status).ok());
     let description: Vec<u8> = row.try_get("description")?;
     Ok(Document {
         dmp_id: DmpId::parse(&dmp_id, Check::Lenient).map_err(|_| Stored::Corrupt("documents.dmp_id"))?,
         logical_id: row.try_get("logical_id")?,
         entry_uuid: row.try_get("entry_uuid")?,
-        status: status.ok_or(Stored::Corrupt("documents.status"))?,
-        visibility: Visibility {
-            masked: row.try_get("masked")?,
-            hidden_from_holder: row.try_get("hidden_from_holder")?,
-            hidden_from_representatives: row.try_get("hidden_from_representatives")?,
-        },
+        status: status::<DB>(row)?,
+        visibility: visibility::<DB>(row)?,
         announce_by: from_micros(row.try_get("announce_by")?)?,
         facts: facts::<DB>(row)?,
         submitted_by: row.try_get("submitted_by")?,
         submitted_at: from_micros(row.try_get("submitted_at")?)?,
         metadata: Metadata::from_bytes(&description).ok_or(Stored::Corrupt("documents.description"))?,
+    })
+}
+
+fn past_from_row<DB: Engine>(row: &DB::Row, moment: Timestamp) -> Result<PastDocument> {
+    let deprecated_at: Option<i64> = row.try_get("deprecated_at")?;
+    let in_force_then = deprecated_at.is_some_and(|at| to_micros(moment) < at);
+    Ok(PastDocument {
+        unique_id: row.try_get("unique_id")?,
+        type_code: row.try_get("type_code")?,
+        status: if in_force_then {
+            DocumentStatus::Approved
+        } else {
+            status::<DB>(row)?
+        },
+        visibility: visibility::<DB>(row)?.at(moment, from_micros(row.try_get("announce_by")?)?),
+        submitted_at: from_micros(row.try_get("submitted_at")?)?,
+    })
+}
+
+fn status<DB: Engine>(row: &DB::Row) -> Result<DocumentStatus> {
+    let status: i64 = row.try_get("status")?;
+    let status = i32::try_from(status)
+        .ok()
+        .and_then(|status| DocumentStatus::try_from(status).ok());
+    Ok(status.ok_or(Stored::Corrupt("documents.status"))?)
+}
+
+fn visibility<DB: Engine>(row: &DB::Row) -> Result<Visibility> {
+    Ok(Visibility {
+        masked: row.try_get("masked")?,
+        hidden_from_holder: row.try_get("hidden_from_holder")?,
+        hidden_from_representatives: row.try_get("hidden_from_representatives")?,
     })
 }
 

@@ -51,6 +51,11 @@ impl Dossier {
         }
     }
 
+    /// Whether it was open at a moment.
+    pub(crate) fn is_open_at(&self, moment: Timestamp) -> bool {
+        self.opened_at <= moment && self.closure.as_ref().is_none_or(|closure| moment < closure.at)
+    }
+
     /// The dossier as closed.
     ///
     /// # Errors

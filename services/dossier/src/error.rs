@@ -1,6 +1,7 @@
 //! What this service refuses, and what each refusal is for its caller.
 
 use api::common::v1::Reason;
+use api::consent::v1::Basis;
 use api::dossier::v1::DossierState;
 use serve::{Failure, Violations, reason_name};
 use store::sealed::SealError;
@@ -75,19 +76,49 @@ pub(crate) enum Error {
     /// Too many bytes are being uploaded.
     #[error("too many bytes are being uploaded")]
     Overloaded { limit: usize },
+    /// It rests on a document hidden from representatives: for the caller as it is, for the journal a secret.
+    #[error(transparent)]
+    Hidden(Box<Error>),
 }
 
 impl Error {
-    /// The reason, when it is a decision about this access rather than something that failed: such a refusal is
-    /// journaled.
-    pub(crate) fn decided(&self) -> Option<Reason> {
+    /// The same, as one that rests on a document hidden from representatives when `hidden` says so.
+    pub(crate) fn hidden_if(self, hidden: bool) -> Self {
+        if hidden { Self::Hidden(Box::new(self)) } else { self }
+    }
+
+    /// Whether it rests on a document hidden from representatives.
+    pub(crate) fn is_hidden(&self) -> bool {
+        matches!(self, Self::Hidden(_))
+    }
+
+    /// The rule under which the refusal is journaled; `None` for what is no decision about this access but something
+    /// that failed.
+    pub(crate) fn basis(&self) -> Option<Basis> {
+        let (rule, article) = match self {
+            Self::Hidden(error) => return error.basis(),
+            Self::Failure(failure) if failure.reason == Reason::AccessRefused => {
+                let told = |key| failure.metadata.get(key).cloned().unwrap_or_default();
+                (told("rule"), told("article"))
+            }
+            Self::OutsideMatrix => ("matrix".to_owned(), String::new()),
+            error => (reason_name(error.decided()?).to_owned(), String::new()),
+        };
+        Some(Basis {
+            rule,
+            article,
+            summary: self.to_string(),
+        })
+    }
+
+    /// The reason, when it is a decision of this service.
+    fn decided(&self) -> Option<Reason> {
         match self {
             Self::NotOpen(_) => Some(Reason::DossierNotOpen),
             Self::Exists(_) => Some(Reason::AlreadyExists),
             Self::NotFound(_) => Some(Reason::NotFound),
             Self::Document(_) => Some(Reason::DocumentInvalid),
             Self::WrongPatient(_) => Some(Reason::WrongPatient),
-            Self::OutsideMatrix => Some(Reason::AccessRefused),
             Self::Replacement(_) => Some(Reason::ReplacementInvalid),
             _ => None,
         }
@@ -110,6 +141,7 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         match error {
             Error::Transport(status) => *status,
+            Error::Hidden(error) => Self::from(*error),
             error => Failure::from(error).into(),
         }
     }
@@ -155,6 +187,7 @@ impl From<Error> for Failure {
             }
             Error::TooLarge { limit, unit } => Self::too_large(limit, unit),
             Error::Overloaded { limit } => Self::overloaded(limit),
+            Error::Hidden(error) => Self::from(*error),
         }
     }
 }
@@ -191,9 +224,4 @@ fn of_journal(error: journal::Error) -> Failure {
             Failure::internal("the journal does not take our entry")
         }
     }
-}
-
-/// A reason as it names the rule under which a decided refusal is journaled.
-pub(crate) fn rule_name(reason: Reason) -> &'static str {
-    reason_name(reason)
 }

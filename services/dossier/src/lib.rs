@@ -5,6 +5,12 @@
 //!   and writing need a value that only the gate gives. Consent unreachable means refused.
 //! - Every access is in the journal, durably, before its answer leaves; refusals too. A change and its entry are one
 //!   transaction. A journal that cannot record means that nothing is shown.
+//! - What is done in a secret connection, or with documents hidden from representatives, stands in the dossier's secret
+//!   chain and nowhere else. A representative finds no trace of it: not in a listing, not in the open chain and its
+//!   proofs, not in an error.
+//! - Each access that obliges to a second look is told once, in order, to the services that watch: its event commits with
+//!   its journal entry.
+//! - What somebody saw at a past moment is shown again as it was then, and of it only what the caller may see today.
 //! - A listing filters in its statement by what the caller may see: pages and their ends tell nothing of the rest.
 //! - A document is there whole, checked and encrypted, or not at all, whatever fails when. The same document twice is
 //!   one document. A document of another person is refused.
@@ -16,6 +22,7 @@
 
 mod authorization;
 pub mod cda;
+mod chain;
 mod config;
 mod content;
 mod contents;
@@ -29,10 +36,12 @@ mod episodes;
 mod error;
 mod identifiers;
 mod metadata;
+mod past;
 mod rpc;
 mod territories;
 mod territory;
 mod upload;
+mod view;
 mod visibility;
 
 pub use config::{Checks, Config, Limits};
@@ -48,8 +57,9 @@ use serve::{Context, StartError};
 use store::random::Random;
 use store::sealed::Key;
 use store::time::Clock;
-use store::{Engine, Migration, Migrations};
+use store::{Engine, Feed, Migration, Migrations};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::authorization::Gate;
@@ -57,7 +67,7 @@ use crate::content::HostKey;
 use crate::identifiers::Identifiers;
 
 /// The tables of this service.
-const OWN_MIGRATIONS: &[Migration] = store::migrations![(1000, "1000_dossier")];
+const OWN_MIGRATIONS: &[Migration] = store::migrations![(1000, "1000_dossier"), (1001, "1001_past")];
 
 /// Bytes of a journal entry: a page of 500 documents, each named by up to 128 characters.
 const JOURNAL_PAYLOAD_BYTES: usize = 512 * 1024;
@@ -80,14 +90,15 @@ impl serve::Service for Dossier {
     }
 
     async fn routes<DB: Engine>(context: Context<DB>, config: Config) -> Result<Routes, StartError> {
-        let gate = Gate::new(&context, open_journal(&context, &config).await?)?;
+        let feed = start_feed(&context).await?;
+        let gate = Gate::new(&context, open_journal(&context, &config).await?, feed.clone())?;
         let identifiers = Identifiers::new(&context)?;
         let key = HostKey::new(host_key(&config)?, context.random.clone());
         seed_territories(&context).await?;
         let dossiers =
             rpc::dossier_service::Dossiers::new(&context, &config, gate.clone(), identifiers.clone(), key.clone());
         let documents = rpc::document_service::Documents::new(&context, &config, gate.clone(), identifiers, key);
-        let accesses = rpc::journal_service::Accesses::new(gate);
+        let accesses = rpc::journal_service::Accesses::new(&context, &config, gate, feed);
         let duties = rpc::duty_service::Duties::new(&context, config.checks);
         Ok(Routes::new(DossierServiceServer::new(dossiers))
             .add_service(DocumentServiceServer::new(documents))
@@ -118,6 +129,17 @@ async fn open_journal<DB: Engine>(context: &Context<DB>, config: &Config) -> Res
         closing.close().await;
     });
     Ok(journal)
+}
+
+/// Starts the sequencer of the feed; it ends after the last call has.
+async fn start_feed<DB: Engine>(context: &Context<DB>) -> Result<Feed<DB>, StartError> {
+    let ended = CancellationToken::new();
+    let feed = Feed::start(context.db.clone(), ended.clone()).await?;
+    context.background(|stop| async move {
+        stop.cancelled().await;
+        ended.cancel();
+    });
+    Ok(feed)
 }
 
 async fn seed_territories<DB: Engine>(context: &Context<DB>) -> Result<(), StartError> {

@@ -175,7 +175,7 @@ impl fmt::Debug for Metadata {
 }
 
 /// A published concept as the contract carries it.
-fn coding(concept: &Concept) -> Coding {
+pub(crate) fn coding(concept: &Concept) -> Coding {
     Coding {
         code: concept.code.to_owned(),
         system: concept.system.to_owned(),

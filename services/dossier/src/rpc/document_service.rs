@@ -3,6 +3,7 @@
 mod listing;
 mod submission;
 
+use api::common::v1::Role;
 use api::consent::v1::Operation;
 use api::dossier::v1 as pb;
 use api::dossier::v1::AccessAction;
@@ -19,7 +20,8 @@ use store::{Db, Engine};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::dmp_id;
-use crate::authorization::{AccessContext, Entered, Gate, Granted};
+use crate::authorization::{AccessContext, Asked, Entered, Gate, Granted};
+use crate::chain::Named;
 use crate::config::Config;
 use crate::content::{ContentKey, HostKey};
 use crate::document::Document;
@@ -59,7 +61,7 @@ impl<DB: Engine> DocumentService for Documents<DB> {
         request: Request<pb::GetDocumentRequest>,
     ) -> Result<Response<pb::GetDocumentResponse>, Status> {
         let call = Call::of(&request)?;
-        let asked = Wanted::parse_get(request.get_ref())?;
+        let asked = Wanted::parse_get(call, request.get_ref())?;
         let (document, entered) = self.enter_and_find(call, asked, AccessAction::GetDocument).await?;
         Ok(Response::new(self.head(&document, &entered)))
     }
@@ -76,7 +78,7 @@ impl<DB: Engine> DocumentService for Documents<DB> {
         request: Request<pb::ReadDocumentRequest>,
     ) -> Result<Response<Self::ReadDocumentStream>, Status> {
         let call = Call::of(&request)?;
-        let asked = Wanted::parse_read(request.get_ref())?;
+        let asked = Wanted::parse_read(call, request.get_ref())?;
         let (document, entered) = self.enter_and_find(call, asked, AccessAction::ReadDocument).await?;
         let key = self.content_key(&entered, &document).await?;
         let head = pb::ReadDocumentResponse {
@@ -95,19 +97,24 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn parse_get(request: &pb::GetDocumentRequest) -> Result<Self> {
-        Self::parse(&request.dmp_id, &request.unique_id, request.context.as_ref())
+    fn parse_get(call: &Call, request: &pb::GetDocumentRequest) -> Result<Self> {
+        Self::parse(call, &request.dmp_id, &request.unique_id, request.context.as_ref())
     }
 
-    fn parse_read(request: &pb::ReadDocumentRequest) -> Result<Self> {
-        Self::parse(&request.dmp_id, &request.unique_id, request.context.as_ref())
+    fn parse_read(call: &Call, request: &pb::ReadDocumentRequest) -> Result<Self> {
+        Self::parse(call, &request.dmp_id, &request.unique_id, request.context.as_ref())
     }
 
-    fn parse(dossier: &str, document: &str, context: Option<&api::common::v1::AccessContext>) -> Result<Self> {
+    fn parse(
+        call: &Call,
+        dossier: &str,
+        document: &str,
+        context: Option<&api::common::v1::AccessContext>,
+    ) -> Result<Self> {
         let mut violations = Violations::default();
         let dmp_id = dmp_id(&mut violations, dossier);
         let unique_id = violations.check("unique_id", UniqueId::parse(document));
-        let context = AccessContext::parse(&mut violations, context);
+        let context = AccessContext::parse(&mut violations, &call.actor, context);
         let (dmp_id, unique_id, context) = violations.gather((dmp_id, unique_id, context))?;
         Ok(Self {
             dmp_id,
@@ -144,19 +151,25 @@ impl<DB: Engine> Documents<DB> {
             unique_id,
             context,
         } = asked;
-        let granted = self
-            .gate
-            .enter(call, dmp_id, Operation::ReadDocuments, context, action)
-            .await?;
+        let secret = self.is_secret(call, &dmp_id, &unique_id).await?;
+        let asked = Asked::new(call, dmp_id, action, context).or_secret(secret);
+        let granted = self.gate.enter(call, Operation::ReadDocuments, asked).await?;
         let document = match self.find(&granted, &unique_id).await {
             Ok(document) => document,
             Err(error) => return Err(self.gate.turn_away(&granted, error).await),
         };
-        let entered = self
-            .gate
-            .record(&granted, vec![document.unique_id().to_owned()])
-            .await?;
+        let granted = granted.about(&document);
+        let entered = self.gate.record(&granted, Named::one(&document)).await?;
         Ok((document, entered))
+    }
+
+    /// Whether an access to a document is a secret, even one that is refused. To a representative what is hidden from
+    /// representatives is not there: the attempt stands where one at nothing does.
+    async fn is_secret(&self, call: &Call, dmp_id: &DmpId, unique_id: &UniqueId) -> Result<bool> {
+        if call.actor.role == Role::Representative {
+            return Ok(false);
+        }
+        documents::is_hidden_from_representatives::<DB>(&mut *self.db.read().await?, dmp_id, unique_id).await
     }
 
     async fn find(&self, granted: &Granted, unique_id: &UniqueId) -> Result<Document> {

@@ -13,7 +13,8 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::dmp_id;
-use crate::authorization::{AccessContext, Gate, Granted};
+use crate::authorization::{AccessContext, Asked, Gate, Granted};
+use crate::chain::Named;
 use crate::config::Config;
 use crate::content::HostKey;
 use crate::dossier::{Closure, Dossier};
@@ -110,20 +111,20 @@ impl<DB: Engine> Dossiers<DB> {
             revision: 1,
             key: wrapped,
         };
-        let (gate, granted, host_id) = (self.gate.clone(), granted.clone(), self.host_id.clone());
+        let (gate, staging, host_id) = (self.gate.clone(), granted.clone(), self.host_id.clone());
         let answered = store::once(&self.db, key, now, move |connection| {
             Box::pin(async move {
                 if !dossiers::insert::<DB>(connection, &dossier).await? {
                     return Err(already(dossiers::get::<DB>(connection, &dossier.dmp_id).await?));
                 }
-                let entry_id = gate.stage(connection, &granted, Vec::new()).await?;
+                let entry_id = gate.stage(connection, &staging, Named::default()).await?;
                 Ok::<_, Error>(pb::Dossier {
                     receipt: staged(entry_id),
                     ..dossier.to_proto(&host_id)
                 })
             })
         });
-        self.settled(answered.await?.response).await
+        self.settled(granted, answered.await?.response).await
     }
 
     async fn status(&self, call: &Call, request: &pb::GetDossierStatusRequest) -> Result<pb::DossierStatus> {
@@ -134,7 +135,7 @@ impl<DB: Engine> Dossiers<DB> {
             .enter(call, dmp_id, Operation::SeeStatus, AccessAction::SeeStatus)
             .await?;
         let dossier = dossiers::get::<DB>(&mut *self.db.read().await?, granted.dmp_id()).await?;
-        let entered = self.gate.record(&granted, Vec::new()).await?;
+        let entered = self.gate.record(&granted, Named::default()).await?;
         Ok(pb::DossierStatus {
             receipt: Some(entered.receipt()),
             ..status(&granted, dossier)
@@ -163,30 +164,29 @@ impl<DB: Engine> Dossiers<DB> {
     async fn closed(&self, granted: &Granted, reason: ClosureReason, key: RequestKey) -> Result<pb::Dossier> {
         let now = self.clock.now();
         let closure = Closure::new(now, reason, self.retention_years);
-        let (gate, granted, host_id) = (self.gate.clone(), granted.clone(), self.host_id.clone());
+        let (gate, staging, host_id) = (self.gate.clone(), granted.clone(), self.host_id.clone());
         let answered = store::once(&self.db, key, now, move |connection| {
             Box::pin(async move {
-                let dossier = dossiers::hold::<DB>(connection, granted.dmp_id()).await?;
+                let dossier = dossiers::hold::<DB>(connection, staging.dmp_id()).await?;
                 let dossier = dossier.ok_or(Error::NotOpen(DossierState::Absent))?.closed(closure)?;
                 dossiers::set_closure::<DB>(connection, &dossier).await?;
-                let entry_id = gate.stage(connection, &granted, Vec::new()).await?;
+                let entry_id = gate.stage(connection, &staging, Named::default()).await?;
                 Ok::<_, Error>(pb::Dossier {
                     receipt: staged(entry_id),
                     ..dossier.to_proto(&host_id)
                 })
             })
         });
-        self.settled(answered.await?.response).await
+        self.settled(granted, answered.await?.response).await
     }
 
     async fn enter(&self, call: &Call, dmp_id: DmpId, operation: Operation, action: AccessAction) -> Result<Granted> {
-        self.gate
-            .enter(call, dmp_id, operation, AccessContext::normal(), action)
-            .await
+        let asked = Asked::new(call, dmp_id, action, AccessContext::normal());
+        self.gate.enter(call, operation, asked).await
     }
 
-    async fn settled(&self, answer: pb::Dossier) -> Result<pb::Dossier> {
-        let receipt = self.gate.settle_answer(answer.receipt.clone()).await?;
+    async fn settled(&self, granted: &Granted, answer: pb::Dossier) -> Result<pb::Dossier> {
+        let receipt = self.gate.settle_answer(granted, answer.receipt.clone()).await?;
         Ok(pb::Dossier { receipt, ..answer })
     }
 }

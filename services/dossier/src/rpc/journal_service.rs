@@ -1,6 +1,10 @@
 //! JournalService: who came in, with everything needed to check the answer offline.
 
+mod reconstruction;
+mod watch;
+
 use api::common::v1 as common;
+use api::common::v1::Role;
 use api::consent::v1::Operation;
 use api::dossier::v1 as pb;
 use api::dossier::v1::AccessAction;
@@ -11,14 +15,18 @@ use futures::stream::BoxStream;
 use journal::history::Proven;
 use journal::{Checkpoint, Journal, Receipt, Recorded, bytes_of};
 use prost::Message;
-use serve::{Call, Violations};
+use serve::watch::WatchSettings;
+use serve::{Actor, Call, Context, Violations};
 use store::page::{Key, Page, PageLimits};
-use store::{Engine, Error as Stored};
+use store::time::Clock;
+use store::{Db, Engine, Error as Stored, Feed};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::dmp_id;
-use crate::authorization::{AccessContext, Gate, Granted};
+use crate::authorization::{AccessContext, Asked, Gate, Granted};
+use crate::chain::{Chain, Named};
+use crate::config::Config;
 use crate::error::{Error, Result};
 
 /// Entries of a proof by default, and at the most.
@@ -32,7 +40,11 @@ const HEAD_PAGE: usize = 100;
 
 /// Answers the calls of JournalService.
 pub(crate) struct Accesses<DB: Engine> {
+    db: Db<DB>,
+    clock: Clock,
     gate: Gate<DB>,
+    feed: Feed<DB>,
+    watch: WatchSettings,
 }
 
 #[tonic::async_trait]
@@ -92,34 +104,42 @@ impl<DB: Engine> JournalService for Accesses<DB> {
 
     async fn reconstruct_view(
         &self,
-        _request: Request<pb::ReconstructViewRequest>,
+        request: Request<pb::ReconstructViewRequest>,
     ) -> Result<Response<pb::ReconstructViewResponse>, Status> {
-        Err(Status::unimplemented("not there yet"))
+        Ok(Response::new(
+            self.reconstruct(Call::of(&request)?, request.get_ref()).await?,
+        ))
     }
 
     type WatchExceptionalAccessesStream = BoxStream<'static, Result<pb::WatchExceptionalAccessesResponse, Status>>;
 
     async fn watch_exceptional_accesses(
         &self,
-        _request: Request<pb::WatchExceptionalAccessesRequest>,
+        request: Request<pb::WatchExceptionalAccessesRequest>,
     ) -> Result<Response<Self::WatchExceptionalAccessesStream>, Status> {
-        Err(Status::unimplemented("not there yet"))
+        Ok(Response::new(self.watch(Call::of(&request)?, request.get_ref()).await?))
     }
 }
 
 impl<DB: Engine> Accesses<DB> {
-    pub(crate) fn new(gate: Gate<DB>) -> Self {
-        Self { gate }
+    pub(crate) fn new(context: &Context<DB>, config: &Config, gate: Gate<DB>, feed: Feed<DB>) -> Self {
+        Self {
+            db: context.db.clone(),
+            clock: context.clock.clone(),
+            gate,
+            feed,
+            watch: config.watch,
+        }
     }
 
     fn journal(&self) -> &Journal<DB> {
         self.gate.journal()
     }
 
-    async fn enter(&self, call: &Call, dmp_id: DmpId, action: AccessAction) -> Result<Granted> {
-        self.gate
-            .enter(call, dmp_id, Operation::ReadJournal, AccessContext::normal(), action)
-            .await
+    /// Looking into a chain is taken down in that chain.
+    async fn enter(&self, call: &Call, dmp_id: DmpId, action: AccessAction, chain: Chain) -> Result<Granted> {
+        let asked = Asked::new(call, dmp_id, action, AccessContext::normal()).or_secret(chain == Chain::Secret);
+        self.gate.enter(call, Operation::ReadJournal, asked).await
     }
 
     /// The entries are read before this listing is entered: it is an access that the next listing shows.
@@ -127,21 +147,23 @@ impl<DB: Engine> Accesses<DB> {
         let mut violations = Violations::default();
         violations.page_size(request.page_size);
         let dmp_id = dmp_id(&mut violations, &request.dmp_id);
-        let (dmp_id,) = violations.gather((dmp_id,))?;
+        let chain = chain(&mut violations, &call.actor, request.secret);
+        let (dmp_id, chain) = violations.gather((dmp_id, chain))?;
         let query = pb::ListAccessesRequest {
-            dmp_id: request.dmp_id.clone(),
-            ..Default::default()
+            page_size: 0,
+            page_token: String::new(),
+            ..request.clone()
         };
         let page = Page::parse(request.page_size, &request.page_token, PageLimits::default(), &query)?;
-        let granted = self.enter(call, dmp_id, AccessAction::ListAccesses).await?;
-        let (entries, next_page_token) = self.page(granted.dmp_id(), page).await?;
+        let granted = self.enter(call, dmp_id, AccessAction::ListAccesses, chain).await?;
+        let (entries, next_page_token) = self.page(&chain.subject(granted.dmp_id()), page).await?;
         let history = self.journal().proven(entries).await?;
         let listed = history
             .entries
             .iter()
-            .map(|proven| self.listed(proven, &history.checkpoint));
+            .map(|proven| self.listed(proven, granted.dmp_id(), chain, &history.checkpoint));
         let entries = listed.collect::<Result<Vec<_>>>()?;
-        let entered = self.gate.record(&granted, Vec::new()).await?;
+        let entered = self.gate.record(&granted, Named::default()).await?;
         Ok(pb::ListAccessesResponse {
             entries,
             next_page_token,
@@ -150,20 +172,14 @@ impl<DB: Engine> Accesses<DB> {
     }
 
     /// One more than the page is read in two steps: the log gives at most a page's worth at a time.
-    async fn page(&self, dmp_id: &DmpId, mut page: Page) -> Result<(Vec<Recorded>, String)> {
+    async fn page(&self, subject: &str, mut page: Page) -> Result<(Vec<Recorded>, String)> {
         let before = page.after.as_ref().and_then(|key| u64::try_from(key.number).ok());
-        let mut entries = self
-            .journal()
-            .entries_before(dmp_id.as_str(), before, page.size)
-            .await?;
+        let mut entries = self.journal().entries_before(subject, before, page.size).await?;
         if entries.len() == page.size
             && let Some(last) = entries.last()
         {
-            entries.extend(
-                self.journal()
-                    .entries_before(dmp_id.as_str(), Some(last.sequence), 1)
-                    .await?,
-            );
+            let next = self.journal().entries_before(subject, Some(last.sequence), 1).await?;
+            entries.extend(next);
         }
         page.size = within_bytes(&entries).min(page.size);
         Ok(page.cut(entries, |entry| Key {
@@ -172,14 +188,15 @@ impl<DB: Engine> Accesses<DB> {
         }))
     }
 
-    fn listed(&self, proven: &Proven, checkpoint: &str) -> Result<ListedEntry> {
+    fn listed(&self, proven: &Proven, dmp_id: &DmpId, chain: Chain, checkpoint: &str) -> Result<ListedEntry> {
         let entry = &proven.entry;
         let access = match entry.content.payload() {
             Some(payload) => pb::Access::decode(payload).map_err(|_| Stored::Corrupt("an access of the journal"))?,
             // Erased: that there was an access, and when, is all that is left.
             None => pb::Access {
                 entry_id: entry.entry_id.to_string(),
-                dmp_id: entry.subject.clone(),
+                dmp_id: dmp_id.as_str().to_owned(),
+                secret: chain == Chain::Secret,
                 ..pb::Access::default()
             },
         };
@@ -204,22 +221,34 @@ impl<DB: Engine> Accesses<DB> {
         let dmp_id = dmp_id(&mut violations, &request.dmp_id);
         let entry_id = violations.uuid("entry_id", &request.entry_id);
         let (dmp_id, entry_id) = violations.gather((dmp_id, entry_id))?;
-        let granted = self.enter(call, dmp_id, AccessAction::ProveAccesses).await?;
-        match self.find(granted.dmp_id(), entry_id).await {
+        let secret = self.is_secret(call, &dmp_id, entry_id).await?;
+        let chain = Chain::of(secret);
+        let granted = self.enter(call, dmp_id, AccessAction::ProveAccesses, chain).await?;
+        match self.find(&chain.subject(granted.dmp_id()), entry_id).await {
             Ok(receipt) => {
-                self.gate.record(&granted, Vec::new()).await?;
+                self.gate.record(&granted, Named::default()).await?;
                 Ok(receipt)
             }
             Err(error) => Err(self.gate.turn_away(&granted, error).await),
         }
     }
 
-    async fn find(&self, dmp_id: &DmpId, entry_id: Uuid) -> Result<common::Receipt> {
+    /// Whether an entry stands in the secret chain. Asked before anybody is let in, so that even a refused question about
+    /// it stands there; to a representative it is not there, and the question stands where one about nothing does.
+    async fn is_secret(&self, call: &Call, dmp_id: &DmpId, entry_id: Uuid) -> Result<bool> {
+        if call.actor.role == Role::Representative {
+            return Ok(false);
+        }
+        let entry = self.journal().entry(entry_id).await?;
+        Ok(entry.is_some_and(|entry| entry.subject == Chain::Secret.subject(dmp_id)))
+    }
+
+    async fn find(&self, subject: &str, entry_id: Uuid) -> Result<common::Receipt> {
         let entry = self
             .journal()
             .entry(entry_id)
             .await?
-            .filter(|entry| entry.subject == dmp_id.as_str());
+            .filter(|entry| entry.subject == subject);
         entry.ok_or(Error::NotFound("entry"))?;
         let receipt = self
             .journal()
@@ -292,45 +321,44 @@ impl<DB: Engine> Accesses<DB> {
         let mut violations = Violations::default();
         violations.page_size(request.page_size);
         let dmp_id = dmp_id(&mut violations, &request.dmp_id);
-        let (dmp_id,) = violations.gather((dmp_id,))?;
+        let chain = chain(&mut violations, &call.actor, request.secret);
+        let (dmp_id, chain) = violations.gather((dmp_id, chain))?;
         let page = Page::parse(
             request.page_size,
             "",
             PROOF_LIMITS,
             &pb::GetCompletenessProofRequest::default(),
         )?;
-        let granted = self.enter(call, dmp_id, AccessAction::ProveAccesses).await?;
-        let proof = self.proof(granted.dmp_id(), request.from_sequence, page.size).await?;
-        self.gate.record(&granted, Vec::new()).await?;
+        let granted = self.enter(call, dmp_id, AccessAction::ProveAccesses, chain).await?;
+        let subject = chain.subject(granted.dmp_id());
+        let proof = self.proof(&subject, request.from_sequence, page.size).await?;
+        self.gate.record(&granted, Named::default()).await?;
         Ok(proof)
     }
 
-    async fn proof(&self, dmp_id: &DmpId, from_sequence: u64, limit: usize) -> Result<pb::CompletenessProof> {
+    async fn proof(&self, subject: &str, from_sequence: u64, limit: usize) -> Result<pb::CompletenessProof> {
         let before = from_sequence.saturating_sub(1);
-        let mut history = self.journal().history(dmp_id.as_str(), before, limit).await?;
+        let mut history = self.journal().history(subject, before, limit).await?;
         let kept = within_bytes(history.entries.iter().map(|proven| &proven.entry));
         history.entries.truncate(kept);
         let checkpoint = Checkpoint::open(&history.checkpoint, self.journal().verifier());
         let size = checkpoint
             .map_err(|_| Stored::Corrupt("the journal's checkpoint"))?
             .size;
-        let head_sequence = self.head(dmp_id, size).await?;
+        let head_sequence = self.head(subject, size).await?;
         let last = history.entries.last().map_or(before, |proven| proven.entry.sequence);
         Ok(pb::CompletenessProof {
-            history: Some(history.to_proto(dmp_id.as_str(), self.journal().verifier().name())),
+            history: Some(history.to_proto(subject, self.journal().verifier().name())),
             head_sequence,
             more: last < head_sequence,
         })
     }
 
     /// The last sequence of a chain among the first `size` leaves. Entries written since the checkpoint are passed over.
-    async fn head(&self, dmp_id: &DmpId, size: u64) -> Result<u64> {
+    async fn head(&self, subject: &str, size: u64) -> Result<u64> {
         let mut before = None;
         loop {
-            let entries = self
-                .journal()
-                .entries_before(dmp_id.as_str(), before, HEAD_PAGE)
-                .await?;
+            let entries = self.journal().entries_before(subject, before, HEAD_PAGE).await?;
             if let Some(head) = entries.iter().find(|entry| entry.leaf_index < size) {
                 return Ok(head.sequence);
             }
@@ -338,6 +366,15 @@ impl<DB: Engine> Accesses<DB> {
             before = Some(last.sequence);
         }
     }
+}
+
+/// The chain asked for. The secret one is refused to representatives, whether or not there is anything in it.
+fn chain(violations: &mut Violations, caller: &Actor, secret: bool) -> Option<Chain> {
+    if secret && caller.role == Role::Representative {
+        violations.add("secret", "NOT_YOURS", "is not for representatives");
+        return None;
+    }
+    Some(Chain::of(secret))
 }
 
 /// How many of these entries, at least one, one answer may carry: an entry of a long listing is large itself.

@@ -13,7 +13,8 @@ use store::time::Timestamp;
 
 use super::super::dmp_id;
 use super::Documents;
-use crate::authorization::{AccessContext, Granted};
+use crate::authorization::{AccessContext, Asked, Granted};
+use crate::chain::Named;
 use crate::document::Document;
 use crate::documents::{self, Filter};
 use crate::dossier::require_open;
@@ -33,18 +34,15 @@ impl<DB: Engine> Documents<DB> {
         call: &Call,
         request: &pb::ListDocumentsRequest,
     ) -> Result<pb::ListDocumentsResponse> {
-        let (dmp_id, context, filter) = self.parse(request)?;
+        let (dmp_id, context, filter) = self.parse(call, request)?;
         let page = Page::parse(
             request.page_size,
             &request.page_token,
             PageLimits::default(),
             &query_of(request),
         )?;
-        let action = AccessAction::ListDocuments;
-        let granted = self
-            .gate
-            .enter(call, dmp_id, Operation::ReadDocuments, context, action)
-            .await?;
+        let asked = Asked::new(call, dmp_id, AccessAction::ListDocuments, context);
+        let granted = self.gate.enter(call, Operation::ReadDocuments, asked).await?;
         let now = self.clock.now();
         let (documents, next_page_token) = match self.page(&granted, &filter, page, now).await {
             Ok(found) => found,
@@ -52,9 +50,8 @@ impl<DB: Engine> Documents<DB> {
         };
         let shown = documents
             .iter()
-            .map(|document| document.unique_id().to_owned())
-            .collect();
-        let entered = self.gate.record(&granted, shown).await?;
+            .map(|document| (document.unique_id(), document.visibility.hidden_from_representatives));
+        let entered = self.gate.record(&granted, Named::all(shown)).await?;
         Ok(pb::ListDocumentsResponse {
             documents: documents.iter().map(|document| document.to_proto(now)).collect(),
             next_page_token,
@@ -74,11 +71,11 @@ impl<DB: Engine> Documents<DB> {
         documents::list::<DB>(&mut connection, granted, filter, page, now).await
     }
 
-    fn parse(&self, request: &pb::ListDocumentsRequest) -> Result<(DmpId, AccessContext, Filter)> {
+    fn parse(&self, call: &Call, request: &pb::ListDocumentsRequest) -> Result<(DmpId, AccessContext, Filter)> {
         let mut violations = Violations::default();
         violations.page_size(request.page_size);
         let dmp_id = dmp_id(&mut violations, &request.dmp_id);
-        let context = AccessContext::parse(&mut violations, request.context.as_ref());
+        let context = AccessContext::parse(&mut violations, &call.actor, request.context.as_ref());
         let filter = self.filter(&mut violations, request);
         Ok(violations.gather((dmp_id, context, filter))?)
     }

@@ -1,10 +1,11 @@
 //! SubmitDocument: header, gate, content, metadata, patient, and one transaction in the end.
 
+use api::common::v1::Role;
 use api::consent::v1::Operation;
 use api::dossier::v1 as pb;
 use api::dossier::v1::{AccessAction, DocumentStatus};
 use api::identity::DmpId;
-use serve::{Call, Failure, Violations};
+use serve::{Actor, Call, Failure, Violations};
 use store::time::Timestamp;
 use store::{Engine, RequestKey};
 use tonic::Streaming;
@@ -13,14 +14,15 @@ use uuid::Uuid;
 use super::super::dmp_id;
 use super::super::dossier_service::staged;
 use super::Documents;
-use crate::authorization::{AccessContext, Gate, Granted};
+use crate::authorization::{AccessContext, Asked, Gate, Granted};
 use crate::cda;
+use crate::chain::Named;
 use crate::config::Config;
 use crate::content::Sealed;
 use crate::document::{Document, Facts, MediaType};
 use crate::dossier::{Dossier, require_open};
 use crate::error::{Error, Fault, Result};
-use crate::metadata::cda::Filed;
+use crate::metadata::cda::{Filed, Patient};
 use crate::metadata::{self, Metadata};
 use crate::upload::Upload;
 use crate::visibility::{Visibility, announce_by};
@@ -41,6 +43,15 @@ struct Announced {
     context: AccessContext,
 }
 
+/// A document whose metadata are known.
+struct Filing {
+    media_type: MediaType,
+    metadata: Metadata,
+    visibility: Visibility,
+    /// Who it is about, when it says so itself.
+    patient: Option<Patient>,
+}
+
 /// A document ready to be written: checked, about the right person, sealed.
 struct Deposit {
     document: Document,
@@ -56,12 +67,10 @@ impl<DB: Engine> Documents<DB> {
         let header = self.uploads.header(stream).await?;
         let announced = parse(&header, call)?;
         let (dmp_id, context) = (announced.dmp_id.clone(), announced.context.clone());
-        let action = AccessAction::SubmitDocument;
+        let asked = Asked::new(call, dmp_id, AccessAction::SubmitDocument, context)
+            .or_secret(announced.visibility.hidden_from_representatives);
         // Before the content: who may not deposit cannot make us hold it.
-        let granted = self
-            .gate
-            .enter(call, dmp_id, Operation::SubmitDocuments, context, action)
-            .await?;
+        let granted = self.gate.enter(call, Operation::SubmitDocuments, asked).await?;
         match self.take(call, &granted, announced, header, stream).await {
             Ok(answer) => Ok(answer),
             Err(error) => Err(self.gate.turn_away(&granted, error).await),
@@ -103,14 +112,46 @@ impl<DB: Engine> Documents<DB> {
     ) -> Result<Deposit> {
         let media_type = announced.media_type;
         metadata::given::check_content(media_type, &upload.content).map_err(|fault| Error::Document(vec![fault]))?;
-        let (upload, metadata, visibility) = match announced.given {
-            Some(metadata) => (upload, metadata, announced.visibility),
-            None => {
-                let (upload, filed) = self.file(upload).await?;
-                self.identify(call, granted, filed, announced.visibility, upload)
-                    .await?
+        let (upload, filing) = match announced.given {
+            Some(metadata) => {
+                let filing = Filing {
+                    media_type,
+                    metadata,
+                    visibility: announced.visibility,
+                    patient: None,
+                };
+                (upload, filing)
             }
+            None => self.file(upload, announced.visibility).await?,
         };
+        let hidden = filing.visibility.hidden_from_representatives;
+        let deposit = self.complete(call, granted, filing, upload, dossier).await;
+        deposit.map_err(|error| error.hidden_if(hidden))
+    }
+
+    /// Holds what is filed against the caller's rights and the dossier's holder, and seals it.
+    async fn complete(
+        &self,
+        call: &Call,
+        granted: &Granted,
+        filing: Filing,
+        upload: Upload,
+        dossier: &Dossier,
+    ) -> Result<Deposit> {
+        let Filing {
+            media_type,
+            mut metadata,
+            visibility,
+            patient,
+        } = filing;
+        if let Some(patient) = patient {
+            check_stated(visibility, granted)?;
+            if self.identifiers.confirm(call, granted.dmp_id(), &patient).await? {
+                metadata
+                    .findings
+                    .push("recordTarget/patientRole/id: RETIRED_MATRICULE".to_owned());
+            }
+        }
         if !granted.covers(&metadata.document_type.code) {
             return Err(Error::OutsideMatrix);
         }
@@ -125,7 +166,7 @@ impl<DB: Engine> Documents<DB> {
     }
 
     /// Reads a CDA document's header. Up to 16 MiB of XML are no work for a thread that answers calls.
-    async fn file(&self, upload: Upload) -> Result<(Upload, Filed)> {
+    async fn file(&self, upload: Upload, stated: Visibility) -> Result<(Upload, Filing)> {
         let config = self.config.clone();
         let filed = tokio::task::spawn_blocking(move || {
             let filed = file(&upload.content, &config);
@@ -134,34 +175,14 @@ impl<DB: Engine> Documents<DB> {
         let (upload, filed) = filed
             .await
             .map_err(|_| Failure::internal("reading a document panicked"))?;
-        Ok((upload, filed?))
-    }
-
-    /// Makes sure that the document is about the dossier's holder.
-    async fn identify(
-        &self,
-        call: &Call,
-        granted: &Granted,
-        filed: Filed,
-        stated: Visibility,
-        upload: Upload,
-    ) -> Result<(Upload, Metadata, Visibility)> {
-        let Filed {
-            mut metadata,
-            visibility,
-            patient,
-        } = filed;
-        let visibility = stated.and(visibility);
-        if !visibility.is_allowed() {
-            let fault = Fault::new("MASKED_AND_HIDDEN_FROM_HOLDER", "ClinicalDocument/confidentialityCode");
-            return Err(Error::Document(vec![fault]));
-        }
-        if self.identifiers.confirm(call, granted.dmp_id(), &patient).await? {
-            metadata
-                .findings
-                .push("recordTarget/patientRole/id: RETIRED_MATRICULE".to_owned());
-        }
-        Ok((upload, metadata, visibility))
+        let filed = filed?;
+        let filing = Filing {
+            media_type: MediaType::Cda,
+            metadata: filed.metadata,
+            visibility: stated.and(filed.visibility),
+            patient: Some(filed.patient),
+        };
+        Ok((upload, filing))
     }
 
     fn document(&self, granted: &Granted, metadata: Metadata, visibility: Visibility, facts: Facts) -> Document {
@@ -190,11 +211,14 @@ impl<DB: Engine> Documents<DB> {
 
     async fn write(&self, granted: Granted, key: RequestKey, deposit: Deposit) -> Result<pb::SubmitDocumentResponse> {
         let (gate, now, next_uuid) = (self.gate.clone(), deposit.document.submitted_at, self.random.uuid());
+        let hidden = deposit.document.visibility.hidden_from_representatives;
+        let staging = granted.clone();
         let answered = store::once(&self.db, key, now, move |connection| {
-            Box::pin(async move { write::<DB>(connection, &gate, &granted, deposit, next_uuid, now).await })
+            Box::pin(async move { write::<DB>(connection, &gate, &staging, deposit, next_uuid, now).await })
         });
-        let answer: pb::SubmitDocumentResponse = answered.await?.response;
-        let receipt = self.gate.settle_answer(answer.receipt.clone()).await?;
+        let answered = answered.await.map_err(|error: Error| error.hidden_if(hidden))?;
+        let answer: pb::SubmitDocumentResponse = answered.response;
+        let receipt = self.gate.settle_answer(&granted, answer.receipt.clone()).await?;
         Ok(pb::SubmitDocumentResponse { receipt, ..answer })
     }
 }
@@ -213,17 +237,21 @@ async fn write<DB: Engine>(
     let there = documents::find_for_deposit::<DB>(connection, granted, document.unique_id()).await?;
     let already_there = there.is_some();
     let document = match there {
+        // To a representative what is hidden from it is not shown, even by one who has it.
+        Some(there) if granted.is_kept_from(&there) => return Err(Error::Exists("document")),
         Some(there) if there.facts.sha256 == document.facts.sha256 => there,
-        Some(_) => return Err(Error::Exists("document")),
+        Some(there) => {
+            return Err(Error::Exists("document").hidden_if(there.visibility.hidden_from_representatives));
+        }
         None => {
-            replace::<DB>(connection, granted, &mut document, next_uuid).await?;
+            replace::<DB>(connection, granted, &mut document, next_uuid, now).await?;
             documents::insert::<DB>(connection, granted, &document).await?;
             contents::insert::<DB>(connection, granted, document.logical_id, sealed).await?;
             document
         }
     };
     let entry_id = gate
-        .stage(connection, granted, vec![document.unique_id().to_owned()])
+        .stage(connection, &granted.about(&document), Named::one(&document))
         .await?;
     Ok(pb::SubmitDocumentResponse {
         document: Some(document.to_proto(now)),
@@ -233,27 +261,33 @@ async fn write<DB: Engine>(
 }
 
 /// Puts what `document` replaces out of force. What this dossier never had is no obstacle: the document is a first
-/// version here, and says so.
+/// version here, and says so. A document hidden from representatives replaces, and is replaced by, such documents only:
+/// they would see that something took the place of what they knew, or learn what was there before.
 async fn replace<DB: Engine>(
     connection: &mut DB::Connection,
     granted: &Granted,
     document: &mut Document,
     next_uuid: Uuid,
+    now: Timestamp,
 ) -> Result<()> {
     let Some(replaced) = document.metadata.replaces.clone() else {
         return Ok(());
     };
-    match documents::find_for_deposit::<DB>(connection, granted, replaced.as_str()).await? {
-        None => document
-            .metadata
-            .findings
-            .push("relatedDocument: REPLACED_DOCUMENT_ABSENT".to_owned()),
-        Some(old) if old.may_be_replaced_by(&document.submitted_by, granted.author_id()) => {
-            documents::deprecate::<DB>(connection, granted, old.unique_id(), next_uuid).await?;
-        }
-        Some(_) => return Err(Error::Replacement(replaced.as_str().to_owned())),
+    let old = documents::find_for_deposit::<DB>(connection, granted, replaced.as_str()).await?;
+    let Some(old) = old.filter(|old| !granted.is_kept_from(old)) else {
+        let finding = "relatedDocument: REPLACED_DOCUMENT_ABSENT".to_owned();
+        document.metadata.findings.push(finding);
+        return Ok(());
+    };
+    let hidden = old.visibility.hidden_from_representatives;
+    if !old.may_be_replaced_by(&document.submitted_by, granted.author_id()) {
+        return Err(Error::Replacement(replaced.as_str().to_owned()).hidden_if(hidden));
     }
-    Ok(())
+    if hidden != document.visibility.hidden_from_representatives {
+        let fault = Fault::new("HIDDEN_UNLIKE_REPLACED", "ClinicalDocument/relatedDocument");
+        return Err(Error::Document(vec![fault]).hidden_if(true));
+    }
+    documents::deprecate::<DB>(connection, granted, old.unique_id(), next_uuid, now).await
 }
 
 fn size_of(upload: &Upload) -> i64 {
@@ -299,8 +333,16 @@ fn parse(header: &pb::SubmitDocumentHeader, call: &Call) -> Result<Announced> {
         let rule = "a document is never both masked from professionals and hidden from the holder";
         violations.add("visibility", "MASKED_AND_HIDDEN_FROM_HOLDER", rule);
     }
+    let secret = header.context.as_ref().is_some_and(|context| context.secret_connection);
+    // A CDA document may hide itself: of that its own header says more, once it is read.
+    check_secrecy(
+        &mut violations,
+        visibility,
+        &call.actor,
+        secret && media != Some(MediaType::Cda),
+    );
     let given = given(&mut violations, header, media, call);
-    let context = AccessContext::parse(&mut violations, header.context.as_ref());
+    let context = AccessContext::parse(&mut violations, &call.actor, header.context.as_ref());
     let values = (request_id, dmp_id, media_type, given, context);
     let (request_id, dmp_id, media_type, given, context) = violations.gather(values)?;
     Ok(Announced {
@@ -311,6 +353,34 @@ fn parse(header: &pb::SubmitDocumentHeader, call: &Call) -> Result<Announced> {
         given,
         context,
     })
+}
+
+/// What a CDA document and its deposit state together.
+fn check_stated(visibility: Visibility, granted: &Granted) -> Result<()> {
+    if !visibility.is_allowed() {
+        let fault = Fault::new("MASKED_AND_HIDDEN_FROM_HOLDER", "ClinicalDocument/confidentialityCode");
+        return Err(Error::Document(vec![fault]));
+    }
+    let mut violations = Violations::default();
+    let secret = granted.is_secret_connection();
+    check_secrecy(&mut violations, visibility, granted.actor(), secret);
+    Ok(violations.finish()?)
+}
+
+/// What is deposited in a secret connection is hidden from representatives; what a representative deposits is not.
+fn check_secrecy(violations: &mut Violations, visibility: Visibility, caller: &Actor, secret_connection: bool) {
+    let hidden = visibility.hidden_from_representatives;
+    if secret_connection && !hidden {
+        let rule = "what is deposited in a secret connection must be hidden from representatives";
+        violations.add("visibility", "SECRET_CONNECTION", rule);
+    }
+    if hidden && caller.role == Role::Representative {
+        violations.add(
+            "visibility",
+            "NOT_YOURS",
+            "a representative hides nothing from representatives",
+        );
+    }
 }
 
 /// Given metadata, for exactly the documents that have none of their own.
