@@ -11,8 +11,8 @@ use testkit::{Bench, Engine, on_both_engines};
 use tonic::{Code, Status};
 
 const CONSULTATION: &str = "2.25.202606482717155381104283791516410327641.1^CONSULTATION-1.1";
-const LABORATORY_1: &str = "2.25.202606482717155381104283791516410327641.1^BIOLOGIE-1.1";
-const LABORATORY_2: &str = "2.25.202606482717155381104283791516410327641.1^BIOLOGIE-1.2";
+pub(crate) const LABORATORY_1: &str = "2.25.202606482717155381104283791516410327641.1^BIOLOGIE-1.1";
+pub(crate) const LABORATORY_2: &str = "2.25.202606482717155381104283791516410327641.1^BIOLOGIE-1.2";
 
 on_both_engines! {
     a_cda_document_is_filed_with_complete_metadata_and_read_back_byte_for_byte,

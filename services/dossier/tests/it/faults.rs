@@ -1,6 +1,8 @@
 //! Each thing this service leans on, taken away: closed, told, and nothing half done (reliability.md P3, P7).
 
-use crate::house::{House, physician, refused, sample};
+use crate::exceptional;
+use crate::house::{House, break_glass, physician, refused, sample};
+use api::common::v1::AccessMode;
 use api::dossier::v1::{AccessAction, AccessOutcome};
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use std::time::Duration;
@@ -13,6 +15,7 @@ on_both_engines! {
     without_the_identifier_service_no_cda_is_deposited,
     a_journal_that_cannot_record_shows_nothing,
     a_full_journal_sheds_and_shows_nothing,
+    an_exceptional_access_is_told_exactly_if_it_is_in_the_journal,
     two_instances_on_one_database_agree,
 }
 
@@ -238,6 +241,41 @@ async fn a_full_journal_sheds_and_shows_nothing(bench: Bench) {
     );
     assert!(reasons.iter().any(|reason| reason == "OVERLOADED"), "{reasons:?}");
     house.get(&holder, "2.25.1").await.unwrap();
+}
+
+/// L1111-17 I: whatever fails between the access and its answer, the second look has what the journal has.
+async fn an_exceptional_access_is_told_exactly_if_it_is_in_the_journal(bench: Bench) {
+    let house = impatient(bench, 1024, 200).await;
+    exceptional::exceptional_modes(&house);
+    let context = || Some(break_glass("inconsciente, allergies inconnues"));
+    let blocker = Blocker::new(&house).await;
+    for _ in 0..3 {
+        let refusal = refused(house.get_in(&physician(), "2.25.1", context()).await);
+        assert_eq!(refusal.code, Code::Unavailable, "{refusal:?}");
+    }
+    blocker.end().await;
+    // Whatever was staged is in the log after a start.
+    let house = house.restarted().await;
+    let last = house.get_in(&physician(), "2.25.1", context()).await.unwrap();
+    let mut journaled = house.accesses().await;
+    journaled.retain(|access| access.context.as_ref().unwrap().mode() != AccessMode::Normal);
+    assert_eq!(journaled[0].entry_id, last.receipt.unwrap().entry_id);
+    let mut watching = exceptional::watch(&house, "").await;
+    let mut told = Vec::new();
+    for _ in &journaled {
+        told.push(exceptional::next(&mut watching).await.0);
+    }
+    // What was staged at one moment has no order in the log.
+    told.sort_by(|one, other| one.entry_id.cmp(&other.entry_id));
+    journaled.sort_by(|one, other| one.entry_id.cmp(&other.entry_id));
+    assert_eq!(told, journaled);
+    house.get_in(&physician(), "2.25.1", context()).await.unwrap();
+    let newest = house.last_access().await;
+    assert_eq!(
+        exceptional::next(&mut watching).await.0,
+        newest,
+        "and nothing in between"
+    );
 }
 
 /// brief: nothing in memory that another instance must know.

@@ -224,10 +224,19 @@ impl House {
     }
 
     pub(crate) async fn get(&self, claims: &Claims, unique_id: &str) -> Result<pb::GetDocumentResponse, Status> {
+        self.get_in(claims, unique_id, None).await
+    }
+
+    pub(crate) async fn get_in(
+        &self,
+        claims: &Claims,
+        unique_id: &str,
+        context: Option<AccessContext>,
+    ) -> Result<pb::GetDocumentResponse, Status> {
         let request = pb::GetDocumentRequest {
             dmp_id: self.dmp_id.clone(),
             unique_id: unique_id.to_owned(),
-            context: None,
+            context,
         };
         let request = self.bench.request(claims, request);
         self.documents()
@@ -242,10 +251,19 @@ impl House {
         claims: &Claims,
         unique_id: &str,
     ) -> Result<(pb::GetDocumentResponse, Vec<Vec<u8>>), Status> {
+        self.read_in(claims, unique_id, None).await
+    }
+
+    pub(crate) async fn read_in(
+        &self,
+        claims: &Claims,
+        unique_id: &str,
+        context: Option<AccessContext>,
+    ) -> Result<(pb::GetDocumentResponse, Vec<Vec<u8>>), Status> {
         let request = pb::ReadDocumentRequest {
             dmp_id: self.dmp_id.clone(),
             unique_id: unique_id.to_owned(),
-            context: None,
+            context,
         };
         let request = self.bench.request(claims, request);
         let mut stream = self.documents().read_document(request).await?.into_inner();
@@ -264,14 +282,32 @@ impl House {
 
     /// All accesses to the dossier but this listing, newest first, as the holder sees them.
     pub(crate) async fn accesses(&self) -> Vec<pb::Access> {
+        self.chain(&self.holder(), false).await
+    }
+
+    /// One of the dossier's two chains but this listing, newest first.
+    pub(crate) async fn chain(&self, claims: &Claims, secret: bool) -> Vec<pb::Access> {
         let request = pb::ListAccessesRequest {
             dmp_id: self.dmp_id.clone(),
             page_size: 500,
+            secret,
             ..Default::default()
         };
-        let request = self.bench.request(&self.holder(), request);
+        let request = self.bench.request(claims, request);
         let listed = self.journal().list_accesses(request).await.unwrap().into_inner();
         listed.entries.into_iter().map(|entry| entry.access.unwrap()).collect()
+    }
+
+    /// The same service, dossier and peers after a restart.
+    pub(crate) async fn restarted(self) -> Self {
+        let settings = self.service.stop().await;
+        let service = self.bench.start_with::<Dossier>(settings).await;
+        Self {
+            bench: self.bench,
+            service,
+            peers: self.peers,
+            dmp_id: self.dmp_id,
+        }
     }
 
     /// The newest access that is not a listing of accesses.
@@ -342,6 +378,14 @@ pub(crate) fn sample_with(name: &str, from: &str, to: &str) -> Vec<u8> {
 /// What a refusal says.
 pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, Status>) -> Refusal {
     refusal(&result.expect_err("must be refused"))
+}
+
+/// A secret connection.
+pub(crate) fn secretly() -> AccessContext {
+    AccessContext {
+        secret_connection: true,
+        ..AccessContext::default()
+    }
 }
 
 /// A break-glass context with its reason.

@@ -11,13 +11,16 @@ mod access;
 mod deposits;
 mod dossiers;
 mod duty;
+mod exceptional;
 mod faults;
 mod house;
 mod journal;
 mod listings;
 mod peers;
 mod real_documents;
+mod reconstruction;
 mod refused_input;
+mod secrets;
 mod visibility;
 
 use serve::Service;

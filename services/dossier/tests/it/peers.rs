@@ -67,6 +67,7 @@ impl<Q: Clone, A> Script<Q, A> {
 /// What the peers say.
 pub(crate) struct Peers {
     pub(crate) authorize: Script<consent::AuthorizeRequest, consent::Decision>,
+    pub(crate) explain: Script<consent::ExplainAccessRequest, consent::ExplainAccessResponse>,
     pub(crate) place: Script<identifier::PlaceDossierRequest, identifier::Placement>,
     pub(crate) resolve: Script<identifier::ResolveIdentifierRequest, identifier::ResolveIdentifierResponse>,
 }
@@ -90,6 +91,7 @@ impl RunningPeers {
         let holder = dmp_id.to_owned();
         let script = Arc::new(Peers {
             authorize: Script::new(|_| Ok(granted(everything()))),
+            explain: Script::new(|_| Ok(explained(granted(everything())))),
             place: Script::new(|request: &identifier::PlaceDossierRequest| {
                 Ok(identifier::Placement {
                     dmp_id: request.dmp_id.clone(),
@@ -142,6 +144,7 @@ pub(crate) fn on_types(types: consent::DocumentTypes) -> consent::Grant {
         Operation::CloseDossier,
         Operation::SeeStatus,
         Operation::ReadJournal,
+        Operation::ExplainAccess,
     ];
     consent::Grant {
         permissions: operations.into_iter().map(permission).collect(),
@@ -157,6 +160,26 @@ pub(crate) fn granted(grant: consent::Grant) -> consent::Decision {
 /// A decision that refuses by this rule.
 pub(crate) fn refused(rule: &str, article: &str) -> consent::Decision {
     decision(Outcome::Refusal(consent::Refusal::default()), rule, article)
+}
+
+/// A decision of the past, without the rules that spoke.
+pub(crate) fn explained(decision: consent::Decision) -> consent::ExplainAccessResponse {
+    consent::ExplainAccessResponse {
+        decision: Some(decision),
+        rules: Vec::new(),
+    }
+}
+
+/// What the modes of last resort oblige to (L1111-17 I).
+pub(crate) fn exceptional() -> consent::Grant {
+    consent::Grant {
+        obligations: vec![
+            consent::Obligation::NotifyHolder.into(),
+            consent::Obligation::NotifyTreatingPhysicians.into(),
+            consent::Obligation::SecondLook.into(),
+        ],
+        ..everything()
+    }
 }
 
 fn decision(outcome: Outcome, rule: &str, article: &str) -> consent::Decision {
@@ -196,9 +219,9 @@ impl AccessService for Speaker {
 
     async fn explain_access(
         &self,
-        _: Request<consent::ExplainAccessRequest>,
+        request: Request<consent::ExplainAccessRequest>,
     ) -> Result<Response<consent::ExplainAccessResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
+        self.0.explain.take(request).await
     }
 
     async fn replay_decision(
