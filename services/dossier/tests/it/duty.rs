@@ -1,6 +1,6 @@
 //! The duty of L162-5 (L1111-14, sixth and seventh sentences).
 
-use crate::house::{House, other_physician, physician, refused};
+use crate::house::{House, other_physician, physician, refused, secretly};
 use api::dossier::v1 as pb;
 use api::dossier::v1::{AccessAction, DutyForce};
 use api::identity::DmpId;
@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 on_both_engines! {
     an_episode_is_met_by_consulting_or_by_updating_while_it_lasts,
     the_duty_pages_and_its_evidence_is_in_the_journal,
+    what_is_kept_from_representatives_meets_the_duty_once,
     the_duty_is_not_in_force_until_every_territory_is_covered,
     episodes_are_reported_in_batches_each_durable_and_once,
     a_wrong_episode_is_told_with_its_place,
@@ -198,6 +199,37 @@ async fn territories(house: &House) -> Vec<pb::Territory> {
             return listed;
         }
     }
+}
+
+/// L1111-5: a physician who keeps a minor's secret has used the dossier all the same.
+async fn what_is_kept_from_representatives_meets_the_duty_once(bench: Bench) {
+    let house = House::open(bench).await;
+    let own = |from| episode(actor::PHYSICIAN, &house.dmp_id, from, from + 1);
+    report(
+        &house,
+        &actor::administrator(),
+        vec![batch(&house, vec![own(1), own(2)])],
+    )
+    .await
+    .unwrap();
+    house.bench.time.advance(SignedDuration::from_hours(1));
+    let mut hidden = house.text("2.25.1", 1, "texte");
+    hidden.header.visibility = Some(pb::Visibility {
+        hidden_from_representatives: true,
+        ..Default::default()
+    });
+    hidden.header.context = Some(secretly());
+    let deposited = house.submit(&physician(), &hidden).await.unwrap().receipt.unwrap();
+    house.bench.time.advance(SignedDuration::from_hours(1));
+    // In both chains: the document is the physician's own, and hidden.
+    let listed = house.list(&physician(), house.list_request()).await.unwrap();
+    assert_eq!(house.chain(&house.holder(), true).await.len(), 2);
+    let duty = duty(&house, period(actor::PHYSICIAN)).await;
+    assert_eq!((duty.episodes, duty.met), (2, 2));
+    assert_eq!(
+        duty.evidence_entry_ids,
+        [deposited.entry_id, listed.receipt.unwrap().entry_id]
+    );
 }
 
 /// L1111-14, seventh sentence: "sur l'ensemble des territoires".
