@@ -61,7 +61,7 @@ impl Access {
             dmp_id: DmpId::parse(&access.dmp_id, Check::Lenient).ok()?,
             professional: Actor::from_proto(&actor).ok()?.professional?,
             mode,
-            secret: context.secret_connection,
+            secret: access.secret,
         };
         exceptional.then_some(Self {
             circumstances,

@@ -66,6 +66,7 @@ impl Scene {
     fn secret_access_by(&self, claims: &Claims) -> dossier::Access {
         let mut access = self.access_by(claims);
         access.context.as_mut().unwrap().secret_connection = true;
+        access.secret = true;
         access
     }
 
