@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::circle::Circles;
 use crate::decision::{Book, Case, Concern, Facts, verdict};
 use crate::error::{Error, Result};
-use crate::fact::{End, Fact, Kind, Recorder, Representation, Representative, What};
+use crate::fact::{End, Fact, Kind, Recorder, Representation, Representative, Secrets, What};
 use crate::facts;
 use crate::matrices::Shelf;
 use crate::matrix::Matrix;
@@ -55,6 +55,8 @@ pub(crate) struct Act<'c, DB: Engine> {
     /// Read under the lock, so that within a dossier times rise with revisions.
     moment: Timestamp,
     matrix: Arc<Matrix>,
+    /// Whether representatives are told nothing of what it records.
+    secret: bool,
 }
 
 impl<'c, DB: Engine> Act<'c, DB> {
@@ -77,7 +79,13 @@ impl<'c, DB: Engine> Act<'c, DB> {
             facts,
             moment,
             matrix,
+            secret: false,
         })
+    }
+
+    /// The same act, with what it records kept from representatives or not.
+    pub(crate) fn kept_secret(self, secret: bool) -> Self {
+        Self { secret, ..self }
     }
 
     /// The moment of the act.
@@ -95,9 +103,11 @@ impl<'c, DB: Engine> Act<'c, DB> {
         verdict(&case).map(drop).map_err(Error::Refused)
     }
 
-    /// The fact of this id, live or ended.
+    /// The fact of this id, live or ended; to whom secrets are not told, a secret one is not there.
     pub(crate) async fn find(&mut self, id: Uuid) -> Result<Option<Fact>> {
-        Ok(facts::find::<DB>(self.connection, &self.dmp_id, id).await?)
+        let secrets = Secrets::of(&self.actor);
+        let fact = facts::find::<DB>(self.connection, &self.dmp_id, id).await?;
+        Ok(fact.filter(|fact| secrets.told() || !fact.secret))
     }
 
     /// The designation of the trusted person, if there is one.
@@ -133,7 +143,7 @@ impl<'c, DB: Engine> Act<'c, DB> {
         what: What,
         valid_until: Option<Timestamp>,
     ) -> Result<Fact> {
-        if let Some(standing) = facts::live::<DB>(self.connection, &self.dmp_id, &what).await? {
+        if let Some(standing) = self.live(&what).await? {
             if standing.holds(self.moment) {
                 let id = Recorder::of(&self.actor).collector().is_none().then_some(standing.id);
                 return Err(Error::AlreadyExists { resource, id });
@@ -145,7 +155,7 @@ impl<'c, DB: Engine> Act<'c, DB> {
 
     /// Records a fact in the place of the one that says the same kind of thing about the same subject, if there is one.
     pub(crate) async fn replace(&mut self, what: What, valid_until: Option<Timestamp>) -> Result<Fact> {
-        if let Some(standing) = facts::live::<DB>(self.connection, &self.dmp_id, &what).await? {
+        if let Some(standing) = self.live(&what).await? {
             self.end_live(&standing).await?;
         }
         self.insert(what, valid_until).await
@@ -178,10 +188,20 @@ impl<'c, DB: Engine> Act<'c, DB> {
         }
     }
 
+    async fn live(&mut self, what: &What) -> Result<Option<Fact>> {
+        let secret = self.is_secret(what);
+        Ok(facts::live::<DB>(self.connection, &self.dmp_id, what, secret).await?)
+    }
+
+    fn is_secret(&self, what: &What) -> bool {
+        self.secret || what.is_always_secret()
+    }
+
     async fn insert(&mut self, what: What, valid_until: Option<Timestamp>) -> Result<Fact> {
         let fact = Fact {
             id: self.means.random.uuid(),
             dmp_id: self.dmp_id.clone(),
+            secret: self.is_secret(&what),
             what,
             recorded_at: self.moment,
             recorded_by: Recorder::of(&self.actor),

@@ -173,6 +173,7 @@ pub(crate) fn fact(what: What) -> Fact {
         revision: 1,
         valid_until: None,
         end: None,
+        secret: false,
     }
 }
 

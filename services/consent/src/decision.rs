@@ -10,7 +10,7 @@ use store::time::Timestamp;
 use crate::circle::Circles;
 use crate::fact::Fact;
 use crate::matrix::{Matrix, Reach};
-use crate::rules::{DEFAULT, EVERY_OPERATION, RULES, Rule, Scope, Sees, Types};
+use crate::rules::{DEFAULT, EVERY_OPERATION, Effect, Rule, Scope, Sees, Types, speaking_of};
 use crate::standing::{Ground, Standing};
 use crate::type_set::TypeSet;
 
@@ -32,7 +32,7 @@ pub struct Facts {
     pub live: Vec<Fact>,
 }
 
-/// Whom a change of the list of professionals is about, as seen from the actor.
+/// Whom a change of the list of professionals is about, as seen from the actor; or which opposition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Concern {
     /// Not said: whether any such change is open.
@@ -47,6 +47,8 @@ pub enum Concern {
     Colleague,
     /// Somebody else.
     SomebodyElse,
+    /// A minor's opposition to the recording of secret acts.
+    SecretActs,
 }
 
 /// Everything that a decision depends on.
@@ -62,6 +64,8 @@ pub struct Case<'a> {
     pub operation: Operation,
     /// In which mode.
     pub mode: AccessMode,
+    /// Whether in a secret connection.
+    pub secret: bool,
     /// About whom, for changes of the list of professionals.
     pub concern: Concern,
     /// For which moment.
@@ -74,7 +78,7 @@ pub struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// The case of `actor`, who wants to do `operation` with the dossier at `moment`, in the normal mode.
+    /// The case of `actor`, who wants to do `operation` with the dossier at `moment`, in the normal mode and openly.
     pub fn new(
         actor: &Actor,
         dmp_id: &DmpId,
@@ -90,6 +94,7 @@ impl<'a> Case<'a> {
             standing: Standing::of(actor, dmp_id, &facts.live, moment, book.circles),
             operation,
             mode: AccessMode::Normal,
+            secret: false,
             concern: Concern::Anything,
             moment,
             revision: facts.revision,
@@ -107,6 +112,12 @@ impl<'a> Case<'a> {
             mode
         };
         Self { mode, ..self }
+    }
+
+    /// The same case, in a secret connection or openly.
+    #[must_use]
+    pub fn in_secret(self, secret: bool) -> Self {
+        Self { secret, ..self }
     }
 
     /// The same case for another operation.
@@ -204,6 +215,8 @@ pub struct Decision {
     pub decided_at: Timestamp,
     /// The mode.
     pub mode: AccessMode,
+    /// Whether for a secret connection.
+    pub secret_connection: bool,
     /// How a professional stands with the dossier; unspecified for others.
     pub authorization_state: AuthorizationState,
     /// Whether the actor is a treating physician of the holder.
@@ -217,38 +230,35 @@ pub struct Decision {
 /// # Errors
 /// What refuses.
 pub fn verdict(case: &Case) -> Result<Vec<&'static Rule>, Basis> {
-    verdict_by(case, Rule::applies)
+    verdict_by(case, as_written)
 }
 
 /// Decides the case.
 pub fn decide(case: &Case) -> Decision {
-    decide_by(case, Rule::applies)
+    decide_by(case, as_written)
 }
 
-/// [`verdict`] by another reading of the table: tests ask what a table with a broken rule would say.
-fn verdict_by(case: &Case, applies: impl Applies) -> Result<Vec<&'static Rule>, Basis> {
-    let (mut permits, mut forbid) = (Vec::new(), None);
-    for rule in RULES.iter().filter(|rule| applies(rule, case)) {
-        match rule.scope() {
-            Some(_) => permits.push(rule),
-            None => forbid = forbid.or(Some(rule)),
+/// [`verdict`] by another reading of the table: tests ask what a table with a broken rule would say. Only the rules
+/// that speak of the case are read, and none after the first that forbids.
+fn verdict_by(case: &Case, holds: impl Reading) -> Result<Vec<&'static Rule>, Basis> {
+    let mut permits = Vec::new();
+    for rule in speaking_of(case).iter().filter(|rule| holds(rule, case)) {
+        match rule.effect {
+            Effect::Forbid => return Err(rule.basis()),
+            Effect::Permit(_) => permits.push(*rule),
         }
     }
-    match forbid {
-        Some(rule) => Err(rule.basis()),
-        None if permits.is_empty() => Err(DEFAULT),
-        None => Ok(permits),
-    }
+    if permits.is_empty() { Err(DEFAULT) } else { Ok(permits) }
 }
 
 /// [`decide`] by another reading of the table.
-fn decide_by(case: &Case, applies: impl Applies) -> Decision {
-    let (outcome, bases) = match verdict_by(case, applies) {
+fn decide_by(case: &Case, holds: impl Reading) -> Decision {
+    let (outcome, bases) = match verdict_by(case, holds) {
         Ok(permits) => (
-            Outcome::Granted(grant(case, &permits, applies)),
+            Outcome::Granted(grant(case, &permits, holds)),
             permits.iter().map(|rule| rule.basis()).collect(),
         ),
-        Err(basis) => (Outcome::Refused(alternatives(case, applies)), vec![basis]),
+        Err(basis) => (Outcome::Refused(alternatives(case, holds)), vec![basis]),
     };
     let professional = case.role == Role::Professional;
     let unsaid = AuthorizationState::Unspecified;
@@ -259,6 +269,7 @@ fn decide_by(case: &Case, applies: impl Applies) -> Decision {
         matrix_version: case.matrix.version.clone(),
         decided_at: case.moment,
         mode: case.mode,
+        secret_connection: case.secret,
         authorization_state: if professional {
             case.standing.authorization_state()
         } else {
@@ -269,18 +280,22 @@ fn decide_by(case: &Case, applies: impl Applies) -> Decision {
     }
 }
 
-/// Whether a rule holds for a case: [`Rule::applies`], everywhere but in tests.
-trait Applies: Fn(&Rule, &Case) -> bool + Copy {}
+/// Whether a rule that speaks of a case holds for it: [`as_written`], everywhere but in tests.
+trait Reading: Fn(&Rule, &Case) -> bool + Copy {}
 
-impl<F: Fn(&Rule, &Case) -> bool + Copy> Applies for F {}
+impl<F: Fn(&Rule, &Case) -> bool + Copy> Reading for F {}
 
-fn grant(case: &Case, permits: &[&Rule], applies: impl Applies) -> Grant {
+fn as_written(rule: &Rule, case: &Case) -> bool {
+    (rule.when)(case)
+}
+
+fn grant(case: &Case, permits: &[&Rule], holds: impl Reading) -> Grant {
     let ends = scopes(permits)
         .filter_map(|scope| (scope.until)(case))
         .chain(case.matrix.valid_until);
     Grant {
-        permissions: permissions(case, applies),
-        sees: seen(&case.doing(Operation::ReadDocuments), applies),
+        permissions: permissions(case, holds),
+        sees: seen(&case.doing(Operation::ReadDocuments), holds),
         obligations: obligations(permits),
         valid_until: ends.min(),
     }
@@ -288,18 +303,18 @@ fn grant(case: &Case, permits: &[&Rule], applies: impl Applies) -> Grant {
 
 /// What is open in the mode of the case, operation by operation, whichever was asked for.
 pub(crate) fn open(case: &Case) -> Vec<Permission> {
-    permissions(case, Rule::applies)
+    permissions(case, as_written)
 }
 
-fn permissions(case: &Case, applies: impl Applies) -> Vec<Permission> {
+fn permissions(case: &Case, holds: impl Reading) -> Vec<Permission> {
     let operations = EVERY_OPERATION.iter();
     operations
-        .filter_map(|operation| permission(&case.doing(*operation), applies))
+        .filter_map(|operation| permission(&case.doing(*operation), holds))
         .collect()
 }
 
-fn permission(case: &Case, applies: impl Applies) -> Option<Permission> {
-    let permits = verdict_by(case, applies).ok()?;
+fn permission(case: &Case, holds: impl Reading) -> Option<Permission> {
+    let permits = verdict_by(case, holds).ok()?;
     let types = scopes(&permits)
         .map(|scope| case.types(scope))
         .fold(TypeSet::NONE, |all, types| all | types);
@@ -310,8 +325,8 @@ fn permission(case: &Case, applies: impl Applies) -> Option<Permission> {
 }
 
 /// What is seen is what any of the rules shows by which documents may be read; nothing where none may.
-fn seen(reading: &Case, applies: impl Applies) -> Sees {
-    let permits = verdict_by(reading, applies).unwrap_or_default();
+fn seen(reading: &Case, holds: impl Reading) -> Sees {
+    let permits = verdict_by(reading, holds).unwrap_or_default();
     scopes(&permits).fold(Sees::default(), |seen, scope| Sees {
         masked: seen.masked || scope.sees.masked,
         hidden_from_holder: seen.hidden_from_holder || scope.sees.hidden_from_holder,
@@ -331,7 +346,7 @@ fn scopes<'a>(permits: &'a [&Rule]) -> impl Iterator<Item = &'a Scope> {
 }
 
 /// What the modes that were not asked would do: the same case, decided in each. Only professionals have modes.
-fn alternatives(case: &Case, applies: impl Applies) -> Vec<Alternative> {
+fn alternatives(case: &Case, holds: impl Reading) -> Vec<Alternative> {
     if case.role != Role::Professional {
         return Vec::new();
     }
@@ -340,7 +355,7 @@ fn alternatives(case: &Case, applies: impl Applies) -> Vec<Alternative> {
     others
         .map(|mode| Alternative {
             mode,
-            outcome: verdict_by(&case.in_mode(mode), applies).map(|permits| obligations(&permits)),
+            outcome: verdict_by(&case.in_mode(mode), holds).map(|permits| obligations(&permits)),
         })
         .collect()
 }
@@ -361,7 +376,7 @@ pub struct Spoken<'f> {
 /// are those of the case's actor, dossier and facts.
 pub fn explain<'f>(case: &Case, grounds: &[(Ground, &'f Fact)]) -> Vec<Spoken<'f>> {
     let decision = decide(case);
-    let spoken = RULES.iter().filter(|rule| rule.applies(case));
+    let spoken = speaking_of(case).iter().copied().filter(|rule| as_written(rule, case));
     spoken
         .map(|rule| Spoken {
             rule,

@@ -16,7 +16,7 @@ use api::common::v1::Role;
 pub enum What {
     /// An express consent (L1111-14).
     Consent(Consent),
-    /// An opposition to one of the two exceptional modes (L1111-17 I).
+    /// An opposition to one of the two exceptional modes (L1111-17 I), or to the recording of secret acts (R1111-50).
     Opposition(OppositionKind),
     /// Somebody speaks for the person.
     Representation(Representation),
@@ -90,6 +90,11 @@ impl Representative {
     /// As written.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether the actor is this representative: as [`Representative::of`] would say, without writing it down.
+    pub(crate) fn is(&self, actor: &Actor) -> bool {
+        actor.role == Role::Representative && self.parts() == (actor.issuer.as_str(), actor.subject.as_str())
     }
 
     /// Issuer and subject.
@@ -219,7 +224,13 @@ impl What {
         }
     }
 
-    /// What the fact is about: by it, facts are found, and of each kind at most one live fact has it.
+    /// Whether it is secret by what it says, whoever says it.
+    pub(crate) fn is_always_secret(&self) -> bool {
+        matches!(self, Self::Opposition(OppositionKind::SecretActs))
+    }
+
+    /// What the fact is about: by it, facts are found, and of each kind at most one live fact has it openly,
+    /// and one secretly.
     pub(crate) fn subject(&self) -> &str {
         match self {
             Self::Consent(consent) => consent.purpose.as_str_name(),
@@ -232,6 +243,30 @@ impl What {
             }
             Self::TrustedPerson(_) => TrustedPerson::SUBJECT,
         }
+    }
+}
+
+/// Whether somebody is told what a minor keeps secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Secrets {
+    /// It is there for them as everything else.
+    Told,
+    /// For them it has not been said.
+    Kept,
+}
+
+impl Secrets {
+    /// Representatives are told nothing (L1111-5, R1111-33).
+    pub(crate) fn of(reader: &Actor) -> Self {
+        match reader.role {
+            Role::Representative => Self::Kept,
+            _ => Self::Told,
+        }
+    }
+
+    /// Whether they are told.
+    pub(crate) fn told(self) -> bool {
+        self == Self::Told
     }
 }
 
@@ -303,6 +338,8 @@ pub struct Fact {
     pub valid_until: Option<Timestamp>,
     /// Its end, when somebody ended it.
     pub end: Option<End>,
+    /// Whether representatives are told nothing of it (L1111-5).
+    pub secret: bool,
 }
 
 impl Fact {
@@ -342,6 +379,41 @@ mod tests {
         (actor.issuer, actor.subject) = ("https://a|b".into(), "c".into());
         assert_eq!(Representative::of(&actor), None);
         assert_eq!(Representative::of(&cases::professional("10", "")), None);
+    }
+
+    /// The two ways to know a representative never differ.
+    #[test]
+    fn an_actor_is_the_representative_that_it_would_be_written_as() {
+        for (issuer, subject) in [
+            ("https://a", "b"),
+            ("https://a", "b|c"),
+            ("https://a|b", "c"),
+            ("", "b"),
+            ("a", ""),
+        ] {
+            for role in [Role::Representative, Role::Holder] {
+                let mut actor = cases::actor(role);
+                (actor.issuer, actor.subject) = (issuer.into(), subject.into());
+                for text in ["https://a|b", "https://a|b|c", "a|b"] {
+                    let held = Representative::parse(text).unwrap();
+                    let written = Representative::of(&actor).as_ref() == Some(&held);
+                    assert_eq!(held.is(&actor), written, "{issuer} {subject} {role:?} {text}");
+                }
+            }
+        }
+    }
+
+    /// L1111-5: representatives alone are told nothing.
+    #[test]
+    fn secrets_are_kept_from_representatives() {
+        assert!(!Secrets::of(&cases::representative()).told());
+        for reader in [
+            cases::holder(),
+            cases::professional("10", ""),
+            cases::actor(Role::Auditor),
+        ] {
+            assert!(Secrets::of(&reader).told());
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::decision::Facts;
 use crate::fact::{
-    Authorization, Consent, End, Evidence, Fact, Grantee, Kind, Recorder, Representation, Representative,
+    Authorization, Consent, End, Evidence, Fact, Grantee, Kind, Recorder, Representation, Representative, Secrets,
     TrustedPerson, What,
 };
 use crate::party::Party;
@@ -27,7 +27,7 @@ macro_rules! with_columns {
         concat!(
             $before,
             " fact_id, dmp_id, kind, subject, details, valid_until, recorded_at, recorded_by, revision_from, ",
-            "revision_to, ended_at ",
+            "revision_to, ended_at, secret ",
             $after
         )
     };
@@ -56,9 +56,9 @@ pub(crate) async fn of_actor<DB: Engine>(
     // No fact has the empty subject.
     let rows = sqlx::query(
         "SELECT r.revision, f.fact_id, f.dmp_id, f.kind, f.subject, f.details, f.valid_until, f.recorded_at,
-                f.recorded_by, f.revision_from, f.revision_to, f.ended_at
+                f.recorded_by, f.revision_from, f.revision_to, f.ended_at, f.secret
          FROM dossier_revisions r LEFT JOIN facts f ON f.dmp_id = r.dmp_id AND f.revision_to IS NULL
-              AND f.subject IN ($2, $3, $4, $5, $6, $7, $8)
+              AND f.subject IN ($2, $3, $4, $5, $6, $7, $8, $9)
          WHERE r.dmp_id = $1",
     )
     .bind(dmp_id.as_str())
@@ -66,6 +66,7 @@ pub(crate) async fn of_actor<DB: Engine>(
     .bind(Purpose::OccupationalMedicine.as_str_name())
     .bind(OppositionKind::BreakGlass.as_str_name())
     .bind(OppositionKind::Centre15.as_str_name())
+    .bind(OppositionKind::SecretActs.as_str_name())
     .bind(actor.professional.as_ref().map_or("", ProfessionalId::as_str))
     .bind(actor.structure.as_ref().map_or("", StructureId::as_str))
     .bind(representative.as_ref().map_or("", Representative::as_str))
@@ -86,28 +87,32 @@ pub(crate) async fn of_actor<DB: Engine>(
     Ok(Facts { revision, live })
 }
 
-/// The facts that could concern an actor when `revision` was the last one, as they were then: not yet ended.
+/// The facts that could concern an actor when `revision` was the last one, as they were then: not yet ended. Secret
+/// ones only where they are told.
 pub(crate) async fn of_actor_at<DB: Engine>(
     connection: &mut DB::Connection,
     dmp_id: &DmpId,
     actor: &Actor,
     revision: i64,
+    secrets: Secrets,
 ) -> Result<Facts> {
     let representative = Representative::of(actor);
     let rows = sqlx::query(with_columns!(
         "SELECT",
-        "FROM facts WHERE dmp_id = $1 AND subject IN ($2, $3, $4, $5, $6, $7, $8) AND revision_from <= $9
-         AND (revision_to IS NULL OR revision_to > $9)"
+        "FROM facts WHERE dmp_id = $1 AND subject IN ($2, $3, $4, $5, $6, $7, $8, $9) AND revision_from <= $10
+         AND (revision_to IS NULL OR revision_to > $10) AND ($11 OR NOT secret)"
     ))
     .bind(dmp_id.as_str())
     .bind(Purpose::Creation.as_str_name())
     .bind(Purpose::OccupationalMedicine.as_str_name())
     .bind(OppositionKind::BreakGlass.as_str_name())
     .bind(OppositionKind::Centre15.as_str_name())
+    .bind(OppositionKind::SecretActs.as_str_name())
     .bind(actor.professional.as_ref().map_or("", ProfessionalId::as_str))
     .bind(actor.structure.as_ref().map_or("", StructureId::as_str))
     .bind(representative.as_ref().map_or("", Representative::as_str))
     .bind(revision)
+    .bind(secrets.told())
     .fetch_all(connection)
     .await?;
     let then = |row| {
@@ -129,49 +134,60 @@ pub(crate) async fn revision<DB: Engine>(connection: &mut DB::Connection, dmp_id
     Ok(revision.unwrap_or(0))
 }
 
-/// The last revision that a moment had seen. Each revision has brought or ended a fact, so facts alone tell.
+/// The last revision that a moment had seen, of those that are told. Each revision has brought or ended a fact, so facts
+/// alone tell.
 pub(crate) async fn revision_at<DB: Engine>(
     connection: &mut DB::Connection,
     dmp_id: &DmpId,
     moment: Timestamp,
+    secrets: Secrets,
 ) -> Result<i64> {
     let revision: Option<i64> = sqlx::query_scalar(
         "SELECT MAX(revision) FROM (
-             SELECT revision_from AS revision FROM facts WHERE dmp_id = $1 AND recorded_at <= $2
-             UNION ALL SELECT revision_to FROM facts WHERE dmp_id = $1 AND ended_at <= $2) AS said",
+             SELECT revision_from AS revision FROM facts
+             WHERE dmp_id = $1 AND recorded_at <= $2 AND ($3 OR NOT secret)
+             UNION ALL SELECT revision_to FROM facts
+             WHERE dmp_id = $1 AND ended_at <= $2 AND ($3 OR NOT secret)) AS said",
     )
     .bind(dmp_id.as_str())
     .bind(to_micros(moment))
+    .bind(secrets.told())
     .fetch_one(connection)
     .await?;
     Ok(revision.unwrap_or(0))
 }
 
-/// When a revision was made; `None` for one that was not.
+/// When a revision was made, or the last one before it that is told; `None` where there is none.
 pub(crate) async fn moment_of<DB: Engine>(
     connection: &mut DB::Connection,
     dmp_id: &DmpId,
     revision: i64,
+    secrets: Secrets,
 ) -> Result<Option<Timestamp>> {
     let moment: Option<i64> = sqlx::query_scalar(
-        "SELECT MAX(moment) FROM (
-             SELECT recorded_at AS moment FROM facts WHERE dmp_id = $1 AND revision_from = $2
-             UNION ALL SELECT ended_at FROM facts WHERE dmp_id = $1 AND revision_to = $2) AS said",
+        "SELECT moment FROM (
+             SELECT revision_from AS revision, recorded_at AS moment FROM facts
+             WHERE dmp_id = $1 AND revision_from <= $2 AND ($3 OR NOT secret)
+             UNION ALL SELECT revision_to, ended_at FROM facts
+             WHERE dmp_id = $1 AND revision_to <= $2 AND ($3 OR NOT secret)) AS said
+         ORDER BY revision DESC LIMIT 1",
     )
     .bind(dmp_id.as_str())
     .bind(revision)
-    .fetch_one(connection)
+    .bind(secrets.told())
+    .fetch_optional(connection)
     .await?;
     moment.map(from_micros).transpose()
 }
 
 /// One page of the parties that facts of `revision`, within their terms at `moment`, could let in: each once, by kind
-/// and name; and the next page's token.
+/// and name, by secret facts only where they are told; and the next page's token.
 pub(crate) async fn parties<DB: Engine>(
     connection: &mut DB::Connection,
     dmp_id: &DmpId,
     revision: i64,
     moment: Timestamp,
+    secrets: Secrets,
     page: &Page,
 ) -> Result<(Vec<Party>, String)> {
     let (after_place, after_name) = page
@@ -183,7 +199,8 @@ pub(crate) async fn parties<DB: Engine>(
              SELECT DISTINCT CAST(CASE kind WHEN $5 THEN 1 WHEN $12 THEN 1 WHEN $6 THEN 2 ELSE 0 END AS BIGINT)
                     AS place, subject
              FROM facts WHERE dmp_id = $1 AND kind IN ($3, $4, $5, $6, $11, $12) AND revision_from <= $2
-             AND (revision_to IS NULL OR revision_to > $2) AND (valid_until IS NULL OR valid_until > $7)) AS let_in
+             AND (revision_to IS NULL OR revision_to > $2) AND (valid_until IS NULL OR valid_until > $7)
+             AND ($13 OR NOT secret)) AS let_in
          WHERE (place, subject) > ($8, $9) ORDER BY place, subject LIMIT $10",
     )
     .bind(dmp_id.as_str())
@@ -198,6 +215,7 @@ pub(crate) async fn parties<DB: Engine>(
     .bind(page.fetch_limit())
     .bind(Kind::CareTeam.name())
     .bind(Kind::StructureCareTeam.name())
+    .bind(secrets.told())
     .fetch_all(connection)
     .await?;
     let parties = rows.iter().map(party::<DB>).collect::<Result<Vec<_>>>()?;
@@ -226,19 +244,21 @@ pub(crate) async fn find<DB: Engine>(
     row.as_ref().map(from_row::<DB>).transpose()
 }
 
-/// The live fact that says this kind of thing about this subject; its term may be over.
+/// The live fact that says this kind of thing about this subject, openly or secretly; its term may be over.
 pub(crate) async fn live<DB: Engine>(
     connection: &mut DB::Connection,
     dmp_id: &DmpId,
     what: &What,
+    secret: bool,
 ) -> Result<Option<Fact>> {
     let row = sqlx::query(with_columns!(
         "SELECT",
-        "FROM facts WHERE dmp_id = $1 AND subject = $2 AND kind = $3 AND revision_to IS NULL"
+        "FROM facts WHERE dmp_id = $1 AND subject = $2 AND kind = $3 AND secret = $4 AND revision_to IS NULL"
     ))
     .bind(dmp_id.as_str())
     .bind(what.subject())
     .bind(what.kind().name())
+    .bind(secret)
     .fetch_optional(connection)
     .await?;
     row.as_ref().map(from_row::<DB>).transpose()
@@ -267,8 +287,8 @@ pub(crate) async fn live_of<DB: Engine>(
 pub(crate) async fn insert<DB: Engine>(connection: &mut DB::Connection, fact: &Fact) -> Result<()> {
     sqlx::query(
         "INSERT INTO facts (fact_id, dmp_id, kind, subject, details, valid_until, recorded_at, recorded_by,
-                            revision_from)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                            revision_from, secret)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(fact.id)
     .bind(fact.dmp_id.as_str())
@@ -279,6 +299,7 @@ pub(crate) async fn insert<DB: Engine>(connection: &mut DB::Connection, fact: &F
     .bind(to_micros(fact.recorded_at))
     .bind(fact.recorded_by.as_str())
     .bind(fact.revision)
+    .bind(fact.secret)
     .execute(connection)
     .await?;
     Ok(())
@@ -350,6 +371,8 @@ pub(crate) struct Listing<'a> {
     pub(crate) ended: bool,
     /// For which moment.
     pub(crate) moment: Timestamp,
+    /// Whether secret ones are shown.
+    pub(crate) secrets: Secrets,
 }
 
 /// One page of facts, newest first, and the next page's token.
@@ -366,7 +389,7 @@ pub(crate) async fn list<DB: Engine>(
     let rows = sqlx::query(with_columns!(
         "SELECT",
         "FROM facts WHERE dmp_id = $1 AND (revision_from, fact_id) < ($2, $3) AND kind IN ($4, $5, $6, $7, $8, $9, $10)
-         AND ($11 OR (revision_to IS NULL AND (valid_until IS NULL OR valid_until > $12)))
+         AND ($11 OR (revision_to IS NULL AND (valid_until IS NULL OR valid_until > $12))) AND ($14 OR NOT secret)
          ORDER BY revision_from DESC, fact_id DESC LIMIT $13"
     ))
     .bind(listing.dmp_id.as_str())
@@ -382,6 +405,7 @@ pub(crate) async fn list<DB: Engine>(
     .bind(listing.ended)
     .bind(to_micros(listing.moment))
     .bind(page.fetch_limit())
+    .bind(listing.secrets.told())
     .fetch_all(connection)
     .await?;
     let facts = rows.iter().map(from_row::<DB>).collect::<Result<Vec<_>>>()?;
@@ -392,6 +416,7 @@ pub(crate) async fn list<DB: Engine>(
 }
 
 /// At most `limit` live authorisations of professionals, of every dossier, after one of them in the order of dossiers.
+/// Whom a person has authorised openly and secretly too is there once.
 pub(crate) async fn population<DB: Engine>(
     connection: &mut DB::Connection,
     after: Option<(&DmpId, Uuid)>,
@@ -401,7 +426,12 @@ pub(crate) async fn population<DB: Engine>(
     let rows = sqlx::query(with_columns!(
         "SELECT",
         "FROM facts WHERE kind = $1 AND revision_to IS NULL AND (dmp_id, fact_id) > ($2, $3)
-         AND (valid_until IS NULL OR valid_until > $4) ORDER BY dmp_id, fact_id LIMIT $5"
+         AND (valid_until IS NULL OR valid_until > $4)
+         AND NOT (secret AND EXISTS (
+             SELECT 1 FROM facts AS openly WHERE openly.dmp_id = facts.dmp_id AND openly.subject = facts.subject
+             AND openly.kind = $1 AND NOT openly.secret AND openly.revision_to IS NULL
+             AND (openly.valid_until IS NULL OR openly.valid_until > $4)))
+         ORDER BY dmp_id, fact_id LIMIT $5"
     ))
     .bind(Kind::ProfessionalAuthorization.name())
     .bind(after.map_or("", |(dmp_id, _)| dmp_id.as_str()))
@@ -473,6 +503,7 @@ fn from_row<DB: Engine>(row: &DB::Row) -> Result<Fact> {
         revision: row.try_get("revision_from")?,
         valid_until: valid_until.map(from_micros).transpose()?,
         end,
+        secret: row.try_get("secret")?,
     })
 }
 

@@ -73,6 +73,7 @@ const OWN_MIGRATIONS: &[Migration] = store::migrations![
     (1000, "1000_consent"),
     (1001, "1001_past"),
     (1002, "1002_matrices"),
+    (1003, "1003_secrecy"),
     (1004, "1004_exceptional"),
 ];
 

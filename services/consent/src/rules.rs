@@ -6,6 +6,7 @@
 
 use api::common::v1::{AccessMode, AuthenticationLevel, Role};
 use api::consent::v1::{Obligation, Operation};
+use std::sync::LazyLock;
 use store::time::Timestamp;
 
 use crate::decision::{Basis, Case, Concern};
@@ -146,6 +147,16 @@ const ALL_BUT_PROFESSIONALS: &[Role] = &[
     Role::Unspecified,
     Holder,
     Representative,
+    EstablishmentSystem,
+    Administrator,
+    Auditor,
+    Service,
+    ExcludedParty,
+];
+const ALL_BUT_THE_HOLDER: &[Role] = &[
+    Role::Unspecified,
+    Representative,
+    Professional,
     EstablishmentSystem,
     Administrator,
     Auditor,
@@ -368,6 +379,43 @@ pub const RULES: &[Rule] = &[
         modes: &[Centre15],
         on: &[],
         when: |case| !case.standing.regulates_calls,
+    },
+    // What a minor keeps secret from representatives.
+    Rule {
+        id: "secret-connections-are-for-professionals",
+        article: "L1111-5, R1111-33",
+        summary: "A secret connection, of which representatives learn nothing, is for the professional whom the minor \
+                  sees.",
+        effect: Effect::Forbid,
+        roles: ALL_BUT_PROFESSIONALS,
+        operations: EVERY_OPERATION,
+        modes: EVERY_MODE,
+        on: &[],
+        when: |case| case.secret,
+    },
+    Rule {
+        id: "secret-acts-opposed",
+        article: "R1111-50",
+        summary: "The minor has opposed that what is done in secret be recorded: nothing is deposited in a secret \
+                  connection.",
+        effect: Effect::Forbid,
+        roles: &[Professional],
+        operations: &[SubmitDocuments],
+        modes: EVERY_MODE,
+        on: &[Ground::OppositionToSecretActs],
+        when: |case| case.secret && case.standing.opposed_to_secret_acts,
+    },
+    Rule {
+        id: "secret-acts-are-the-minors",
+        article: "R1111-50",
+        summary: "The minor alone opposes the recording of secret acts, and withdraws that opposition: whoever speaks \
+                  for the minor is not told of it.",
+        effect: Effect::Forbid,
+        roles: ALL_BUT_THE_HOLDER,
+        operations: &[ManageConsents, WithdrawConsents],
+        modes: EVERY_MODE,
+        on: &[],
+        when: |case| case.concern == Concern::SecretActs,
     },
     // The person.
     Rule {
@@ -741,15 +789,42 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
-impl Rule {
-    /// Whether the rule holds for the case.
-    pub fn applies(&self, case: &Case) -> bool {
-        self.speaks_of(case) && (self.when)(case)
-    }
+/// The rules by the roles, modes and operations of which they speak: the table, sorted once into as many short lists, so
+/// that a decision reads a few rules for each operation and not all of them.
+static SORTED: LazyLock<Vec<Vec<&'static Rule>>> = LazyLock::new(|| {
+    let questions = EVERY_ROLE.iter().flat_map(|role| {
+        let of_role = EVERY_MODE.iter().map(move |mode| (role, mode));
+        of_role.flat_map(|(role, mode)| EVERY_OPERATION.iter().map(move |operation| (role, mode, operation)))
+    });
+    questions
+        .map(|(role, mode, operation)| {
+            RULES
+                .iter()
+                .filter(|rule| rule.speaks_of(*role, *mode, *operation))
+                .collect()
+        })
+        .collect()
+});
 
-    /// Whether the case is one of those that the rule speaks of, whatever else must be true.
-    pub fn speaks_of(&self, case: &Case) -> bool {
-        self.roles.contains(&case.role) && self.operations.contains(&case.operation) && self.modes.contains(&case.mode)
+/// The rules that speak of the case, in the order of the table.
+pub(crate) fn speaking_of(case: &Case) -> &'static [&'static Rule] {
+    place(case.role, case.mode, case.operation)
+        .and_then(|place| SORTED.get(place))
+        .map_or(&[], Vec::as_slice)
+}
+
+/// Where [`SORTED`] has the rules; `None` for what no rule can name.
+fn place(role: Role, mode: AccessMode, operation: Operation) -> Option<usize> {
+    let role = EVERY_ROLE.iter().position(|other| *other == role)?;
+    let mode = EVERY_MODE.iter().position(|other| *other == mode)?;
+    let operation = EVERY_OPERATION.iter().position(|other| *other == operation)?;
+    Some((role * EVERY_MODE.len() + mode) * EVERY_OPERATION.len() + operation)
+}
+
+impl Rule {
+    /// Whether the rule speaks of such cases, whatever else must be true.
+    pub fn speaks_of(&self, role: Role, mode: AccessMode, operation: Operation) -> bool {
+        self.roles.contains(&role) && self.modes.contains(&mode) && self.operations.contains(&operation)
     }
 
     /// What the rule opens; `None` for a forbid.

@@ -7,7 +7,7 @@ use serve::Actor;
 use store::time::Timestamp;
 
 use crate::circle::{Circles, is_physician};
-use crate::fact::{Fact, Grantee, Representative, What};
+use crate::fact::{Fact, Grantee, What};
 
 /// What the facts say of one actor and one dossier at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,10 +48,13 @@ pub struct Standing {
     pub opposed_to_break_glass: bool,
     /// A live opposition to the emergency call centre.
     pub opposed_to_centre_15: bool,
+    /// A live opposition to the recording of what is done in secret connections.
+    pub opposed_to_secret_acts: bool,
 }
 
 impl Standing {
-    /// Reads the facts. Those of others, of another dossier's, ended or past their term say nothing.
+    /// Reads the facts, once and in place; for occupational medicine, once more. Those of others, of another dossier's,
+    /// ended or past their term say nothing.
     pub fn of(actor: &Actor, dmp_id: &DmpId, facts: &[Fact], moment: Timestamp, circles: &Circles) -> Self {
         let mut standing = Self {
             holder: actor.role == Role::Holder && actor.dmp_id.as_ref() == Some(dmp_id),
@@ -74,6 +77,7 @@ impl Standing {
             Ground::OccupationalMedicineConsent => self.occupational_medicine_consented = true,
             Ground::OppositionToBreakGlass => self.opposed_to_break_glass = true,
             Ground::OppositionToCentre15 => self.opposed_to_centre_15 = true,
+            Ground::OppositionToSecretActs => self.opposed_to_secret_acts = true,
             Ground::Representation => {
                 self.representative = true;
                 self.representation_end = self.representation_end.max(fact.valid_until);
@@ -123,6 +127,8 @@ pub enum Ground {
     OppositionToBreakGlass,
     /// An opposition to the emergency call centre.
     OppositionToCentre15,
+    /// An opposition to the recording of secret acts.
+    OppositionToSecretActs,
     /// The actor's own representation.
     Representation,
     /// An authorisation of the actor, by name or through its structure.
@@ -144,11 +150,10 @@ pub fn grounds<'f>(
     facts: &'f [Fact],
     circles: &Circles,
 ) -> impl Iterator<Item = (Ground, &'f Fact)> {
-    let live = facts.iter().filter(|fact| fact.dmp_id == *dmp_id && fact.end.is_none());
+    let live = facts.iter().filter(|fact| fact.end.is_none() && fact.dmp_id == *dmp_id);
     let occupational_medicine = circles.is_of_occupational_medicine(actor);
     let reader = Reader {
         actor,
-        representative: Representative::of(actor),
         occupational_medicine,
         grants_since: if occupational_medicine {
             consented_since(live.clone())
@@ -162,7 +167,6 @@ pub fn grounds<'f>(
 /// The actor to whom facts are read.
 struct Reader<'a> {
     actor: &'a Actor,
-    representative: Option<Representative>,
     occupational_medicine: bool,
     /// The revision before which a grant does not count.
     grants_since: i64,
@@ -174,8 +178,9 @@ impl Reader<'_> {
             What::Consent(consent) => self.ground_of_consent(consent.purpose),
             What::Opposition(OppositionKind::BreakGlass) => Some(Ground::OppositionToBreakGlass),
             What::Opposition(OppositionKind::Centre15) => Some(Ground::OppositionToCentre15),
-            What::Opposition(OppositionKind::SecretActs | OppositionKind::Unspecified) => None,
-            What::Representation(other) => self.is_the(&other.representative).then_some(Ground::Representation),
+            What::Opposition(OppositionKind::SecretActs) => Some(Ground::OppositionToSecretActs),
+            What::Opposition(OppositionKind::Unspecified) => None,
+            What::Representation(held) => held.representative.is(self.actor).then_some(Ground::Representation),
             What::Authorization(authorization) => {
                 (lets_in(&authorization.grantee, self.actor) && self.counts(fact)).then_some(Ground::Authorization)
             }
@@ -201,10 +206,6 @@ impl Reader<'_> {
             // Given and kept, and no rule asks for them yet.
             Purpose::Hosting | Purpose::Feeding | Purpose::OutsideCareTeam | Purpose::Unspecified => None,
         }
-    }
-
-    fn is_the(&self, representative: &Representative) -> bool {
-        self.representative.as_ref() == Some(representative)
     }
 
     fn counts(&self, grant: &Fact) -> bool {

@@ -117,6 +117,7 @@ struct Asked {
     dmp_id: DmpId,
     operation: Operation,
     mode: AccessMode,
+    secret: bool,
 }
 
 impl Asked {
@@ -135,12 +136,16 @@ impl Asked {
             dmp_id: dmp_id?,
             operation: operation?,
             mode: mode?,
+            secret: request
+                .context
+                .as_ref()
+                .is_some_and(|context| context.secret_connection),
         })
     }
 
     fn decide(&self, actor: &Actor, facts: &Facts, moment: Timestamp, book: Book<'_>) -> Decision {
         let case = Case::new(actor, &self.dmp_id, facts, self.operation, moment, book);
-        decide(&case.in_mode(self.mode))
+        decide(&case.in_mode(self.mode).in_secret(self.secret))
     }
 }
 

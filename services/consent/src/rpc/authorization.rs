@@ -18,7 +18,7 @@ use super::{Rpc, actor_of, dmp_id, fact_named, page, request_key};
 use crate::act::Act;
 use crate::decision::Concern;
 use crate::error::{Error, Result};
-use crate::fact::{Authorization, Fact, Grantee, Kind, What};
+use crate::fact::{Authorization, Fact, Grantee, Kind, Secrets, What};
 use crate::facts::{self, Listing};
 use crate::term;
 
@@ -45,7 +45,7 @@ impl<DB: Engine> AuthorizationService for Rpc<DB> {
     ) -> Result<Response<pb::Authorization>, Status> {
         let actor = actor_of(Call::of(&request)?)?;
         let message = request.into_inner();
-        let (request_id, dmp_id, mut authorization, until) = authorized(&message)?;
+        let (request_id, dmp_id, mut authorization, until, secret) = authorized(&actor, &message)?;
         let key = request_key(&actor, AUTHORIZE, request_id, &message);
         let means = self.means.clone();
         let answered = self
@@ -59,7 +59,8 @@ impl<DB: Engine> AuthorizationService for Rpc<DB> {
                     if concern == Concern::OwnEntry {
                         authorization.profession = actor.profession.clone();
                     }
-                    let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                    let act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
+                    let mut act = act.kept_secret(secret);
                     act.demand(Operation::ManageProfessionals, concern)?;
                     let until = end(until, act.moment())?;
                     // A new term, longer or shorter, takes the place of the old one.
@@ -255,6 +256,7 @@ impl<DB: Engine> AuthorizationService for Rpc<DB> {
             kinds: kinds(kind),
             ended: message.show_ended,
             moment,
+            secrets: Secrets::of(&actor),
         };
         let (facts, next_page_token) = facts::list::<DB>(&mut connection, &listing, &page)
             .await
@@ -406,9 +408,9 @@ fn team(violations: &mut Violations, message: &pb::JoinCareTeamRequest) -> Optio
     members.into_iter().collect()
 }
 
-type Authorized = (Uuid, DmpId, Authorization, Option<Timestamp>);
+type Authorized = (Uuid, DmpId, Authorization, Option<Timestamp>, bool);
 
-fn authorized(message: &pb::AuthorizeProfessionalRequest) -> Result<Authorized, Failure> {
+fn authorized(actor: &Actor, message: &pb::AuthorizeProfessionalRequest) -> Result<Authorized, Failure> {
     let mut violations = Violations::default();
     let request_id = violations.uuid("request_id", &message.request_id);
     let dossier = dmp_id(&mut violations, &message.dmp_id);
@@ -418,9 +420,22 @@ fn authorized(message: &pb::AuthorizeProfessionalRequest) -> Result<Authorized, 
         given => violations.time("valid_until", given.as_ref()).map(Some),
     };
     let profession = profession(&mut violations, message);
-    let (request_id, dossier, grantee, until, profession) =
-        violations.gather((request_id, dossier, grantee, until, profession))?;
-    Ok((request_id, dossier, Authorization { grantee, profession }, until))
+    let secret = secret(&mut violations, actor, message.secret);
+    let (request_id, dossier, grantee, until, profession, secret) =
+        violations.gather((request_id, dossier, grantee, until, profession, secret))?;
+    let authorization = Authorization { grantee, profession };
+    Ok((request_id, dossier, authorization, until, secret))
+}
+
+/// L1111-5: the secret is the minor's, so nobody keeps one who would not be told it.
+fn secret(violations: &mut Violations, actor: &Actor, wanted: bool) -> Option<bool> {
+    let theirs = Secrets::of(actor).told() || !wanted;
+    violations.check(
+        "secret",
+        theirs
+            .then_some(wanted)
+            .ok_or(("NOT_YOURS", "is the minor's to ask for")),
+    )
 }
 
 /// A profession that the nomenclature knows, or none; a structure has none.

@@ -17,7 +17,7 @@ use super::{Rpc, actor_of, dmp_id, fact_named, page, request_key};
 use crate::act::Act;
 use crate::decision::Concern;
 use crate::error::{Error, Result};
-use crate::fact::{Consent, Evidence, Fact, Kind, What};
+use crate::fact::{Consent, Evidence, Fact, Kind, Secrets, What};
 use crate::facts::{self, Listing};
 use crate::receipt::Receipt;
 
@@ -135,6 +135,7 @@ impl<DB: Engine> ConsentService for Rpc<DB> {
             kinds: &[Kind::Consent],
             ended: message.show_withdrawn,
             moment,
+            secrets: Secrets::of(&actor),
         };
         let (facts, next_page_token) = facts::list::<DB>(&mut connection, &listing, &page)
             .await
@@ -163,7 +164,7 @@ impl<DB: Engine> ConsentService for Rpc<DB> {
             .once(key, move |connection| {
                 Box::pin(async move {
                     let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
-                    act.demand(Operation::ManageConsents, Concern::Anything)?;
+                    act.demand(Operation::ManageConsents, concern(kind))?;
                     let fact = act.record("opposition", What::Opposition(kind), None).await?;
                     rendered_opposition(&fact)
                 })
@@ -192,7 +193,8 @@ impl<DB: Engine> ConsentService for Rpc<DB> {
                     let mut act = Act::<DB>::begin(connection, means, actor, dmp_id).await?;
                     act.demand(Operation::WithdrawConsents, Concern::Anything)?;
                     let fact = act.find(id).await?.ok_or(Error::NotFound("opposition"))?;
-                    rendered_opposition(&fact)?;
+                    let opposition = rendered_opposition(&fact)?;
+                    act.demand(Operation::WithdrawConsents, concern(opposition.kind()))?;
                     let ended = act.end(&fact).await?;
                     rendered_opposition(&ended)
                 })
@@ -325,6 +327,13 @@ fn receipted(fact: &Fact, key: &LogKey) -> Result<pb::Consent> {
         receipt,
         ..rendered(fact)?
     })
+}
+
+fn concern(kind: OppositionKind) -> Concern {
+    match kind {
+        OppositionKind::SecretActs => Concern::SecretActs,
+        OppositionKind::BreakGlass | OppositionKind::Centre15 | OppositionKind::Unspecified => Concern::Anything,
+    }
 }
 
 fn rendered_opposition(fact: &Fact) -> Result<pb::Opposition> {

@@ -12,6 +12,7 @@ use store::time::Timestamp;
 use super::{Rpc, dmp_id, page, render};
 use crate::decision::{Case, Concern, decide, explain, lasting};
 use crate::error::Result;
+use crate::fact::Secrets;
 use crate::facts;
 use crate::standing::grounds;
 
@@ -25,12 +26,14 @@ impl<DB: Engine> Rpc<DB> {
         let mut connection = self.db.read().await?;
         self.admit_explanation(&mut connection, caller, &asked.dmp_id, &asked.actor)
             .await?;
-        let (revision, moment) = self.then(&mut connection, &asked.dmp_id, asked.then).await?;
-        let facts = facts::of_actor_at::<DB>(&mut connection, &asked.dmp_id, &asked.actor, revision).await?;
+        let secrets = Secrets::of(caller);
+        let (revision, moment) = self.then(&mut connection, &asked.dmp_id, asked.then, secrets).await?;
+        let facts = facts::of_actor_at::<DB>(&mut connection, &asked.dmp_id, &asked.actor, revision, secrets).await?;
         let matrix = self.means.matrices.at::<DB>(&mut connection, moment).await?;
         drop(connection);
         let book = self.means.book(&matrix);
-        let case = Case::new(&asked.actor, &asked.dmp_id, &facts, asked.operation, moment, book).in_mode(asked.mode);
+        let case = Case::new(&asked.actor, &asked.dmp_id, &facts, asked.operation, moment, book);
+        let case = case.in_mode(asked.mode).in_secret(asked.secret);
         let grounds: Vec<_> = grounds(&asked.actor, &asked.dmp_id, &facts.live, book.circles).collect();
         let spoken = explain(&case, &grounds);
         Ok(pb::ExplainAccessResponse {
@@ -48,15 +51,18 @@ impl<DB: Engine> Rpc<DB> {
             revision: Some(asked.revision),
             moment: Some(asked.moment),
         };
-        let (revision, moment) = self.then(&mut connection, &asked.dmp_id, then).await?;
+        let secrets = Secrets::of(caller);
+        let (revision, moment) = self.then(&mut connection, &asked.dmp_id, then, secrets).await?;
         let unknown = || Failure::invalid_field("matrix_version", "UNKNOWN_VALUE", "must be a version of the matrix");
         let version = &asked.matrix_version;
         let matrix = self.means.matrices.version::<DB>(&mut connection, version).await?;
         let matrix = matrix.ok_or_else(unknown)?;
-        let facts = facts::of_actor_at::<DB>(&mut connection, &asked.dmp_id, &asked.actor, revision).await?;
+        let facts = facts::of_actor_at::<DB>(&mut connection, &asked.dmp_id, &asked.actor, revision, secrets).await?;
         let book = self.means.book(&matrix);
         let case = Case::new(&asked.actor, &asked.dmp_id, &facts, asked.operation, moment, book);
-        Ok(render::decision(&decide(&case.in_mode(asked.mode))))
+        Ok(render::decision(&decide(
+            &case.in_mode(asked.mode).in_secret(asked.secret),
+        )))
     }
 
     pub(super) async fn who_can_access(
@@ -80,14 +86,16 @@ impl<DB: Engine> Rpc<DB> {
         self.admit(&mut connection, caller, &dossier, Operation::ReadJournal)
             .await?;
         let then = Then { revision: None, moment };
-        let (revision, moment) = self.then(&mut connection, &dossier, then).await?;
-        let (named, next_page_token) = facts::parties::<DB>(&mut connection, &dossier, revision, moment, &page).await?;
+        let secrets = Secrets::of(caller);
+        let (revision, moment) = self.then(&mut connection, &dossier, then, secrets).await?;
+        let (named, next_page_token) =
+            facts::parties::<DB>(&mut connection, &dossier, revision, moment, secrets, &page).await?;
         let matrix = self.means.matrices.at::<DB>(&mut connection, moment).await?;
         let book = self.means.book(&matrix);
         let mut parties = Vec::with_capacity(named.len());
         for party in &named {
             let actor = party.actor();
-            let facts = facts::of_actor_at::<DB>(&mut connection, &dossier, &actor, revision).await?;
+            let facts = facts::of_actor_at::<DB>(&mut connection, &dossier, &actor, revision, secrets).await?;
             let case = Case::new(&actor, &dossier, &facts, Operation::ReadDocuments, moment, book);
             let entry = lasting(&case)
                 .ok()
@@ -118,8 +126,15 @@ impl<DB: Engine> Rpc<DB> {
             .await
     }
 
-    /// The revision and the moment meant: those of now, of a moment, or of a revision.
-    async fn then(&self, connection: &mut DB::Connection, dmp_id: &DmpId, then: Then) -> Result<(i64, Timestamp)> {
+    /// The revision and the moment meant: those of now, of a moment, or of a revision. Whoever is told no secrets does not
+    /// learn when one was said; the counter of revisions still moves with it, for all to see.
+    async fn then(
+        &self,
+        connection: &mut DB::Connection,
+        dmp_id: &DmpId,
+        then: Then,
+        secrets: Secrets,
+    ) -> Result<(i64, Timestamp)> {
         let last = facts::revision::<DB>(connection, dmp_id).await?;
         let now = self.means.clock.now();
         if then.moment.is_some_and(|moment| moment > now) {
@@ -127,7 +142,7 @@ impl<DB: Engine> Rpc<DB> {
         }
         let revision = match (then.revision, then.moment) {
             (None, None) => last,
-            (None, Some(moment)) => facts::revision_at::<DB>(connection, dmp_id, moment).await?,
+            (None, Some(moment)) => facts::revision_at::<DB>(connection, dmp_id, moment, secrets).await?,
             (Some(revision), _) if (0..=last).contains(&revision) => revision,
             (Some(_), _) => {
                 return Err(Failure::invalid_field("revision", "NOT_MADE", "must be a revision that was made").into());
@@ -136,7 +151,7 @@ impl<DB: Engine> Rpc<DB> {
         let moment = match (then.revision, then.moment) {
             (_, Some(moment)) => moment,
             (None, None) => now,
-            (Some(revision), None) => facts::moment_of::<DB>(connection, dmp_id, revision)
+            (Some(revision), None) => facts::moment_of::<DB>(connection, dmp_id, revision, secrets)
                 .await?
                 .unwrap_or(now),
         };
@@ -156,6 +171,7 @@ struct Explanation {
     actor: Actor,
     operation: Operation,
     mode: AccessMode,
+    secret: bool,
     then: Then,
 }
 
@@ -177,6 +193,7 @@ impl Explanation {
             actor,
             operation,
             mode,
+            secret: request.secret_connection,
             then: Then { revision, moment },
         })
     }
@@ -187,6 +204,7 @@ struct Replay {
     actor: Actor,
     operation: Operation,
     mode: AccessMode,
+    secret: bool,
     revision: i64,
     matrix_version: String,
     moment: Timestamp,
@@ -212,6 +230,7 @@ impl Replay {
             actor,
             operation,
             mode,
+            secret: request.secret_connection,
             revision: request.revision,
             matrix_version,
             moment,

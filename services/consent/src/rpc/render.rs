@@ -139,7 +139,7 @@ fn authorization(fact: &Fact, kind: AuthorizationKind, grantee: &str) -> pb::Aut
         recorded_by: fact.recorded_by.as_str().to_owned(),
         revision: fact.last_revision(),
         profession: String::new(),
-        secret: false,
+        secret: fact.secret,
     }
 }
 
@@ -177,7 +177,7 @@ pub(crate) fn decision(decision: &Decision) -> pb::Decision {
         authorization_state: decision.authorization_state.into(),
         treating_physician: decision.treating_physician,
         creation_consented: decision.creation_consented,
-        secret_connection: false,
+        secret_connection: decision.secret_connection,
     }
 }
 

@@ -18,7 +18,7 @@ use super::{Rpc, actor_of, dmp_id, fact_named, page, request_key};
 use crate::act::Act;
 use crate::decision::Concern;
 use crate::error::{Error, Result};
-use crate::fact::{Fact, Kind, Representation, Representative, TrustedPerson, What};
+use crate::fact::{Fact, Kind, Representation, Representative, Secrets, TrustedPerson, What};
 use crate::facts::{self, Listing};
 use crate::term;
 use crate::vault::Place;
@@ -117,6 +117,7 @@ impl<DB: Engine> RepresentationService for Rpc<DB> {
             kinds: &[Kind::Representation],
             ended: true,
             moment,
+            secrets: Secrets::of(&actor),
         };
         let (facts, next_page_token) = facts::list::<DB>(&mut connection, &listing, &page)
             .await

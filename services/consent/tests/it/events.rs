@@ -10,6 +10,7 @@ use crate::scene::{Scene, without_receipt};
 
 testkit::on_both_engines! {
     every_change_leaves_one_event_for_each_fact_it_touched,
+    an_event_says_what_is_secret,
 }
 
 async fn every_change_leaves_one_event_for_each_fact_it_touched(bench: Bench) {
@@ -48,6 +49,27 @@ async fn every_change_leaves_one_event_for_each_fact_it_touched(bench: Bench) {
         ..given
     };
     assert_eq!(decode::<Authorization>(&events[5]), ended);
+}
+
+/// L1111-5: who tells the events must know which are not for representatives.
+async fn an_event_says_what_is_secret(bench: Bench) {
+    let scene = Scene::new(bench).await;
+    let request = AuthorizeProfessionalRequest {
+        secret: true,
+        ..scene.authorization(actor::PHYSICIAN)
+    };
+    let given = scene.authorize_with(&scene.holder(), request).await.unwrap();
+    let opposed = scene.oppose(&scene.holder(), OppositionKind::SecretActs).await.unwrap();
+    let ended = scene.revoke(&scene.holder(), &given.authorization_id).await.unwrap();
+    let options = Options::new(scene.service.settings.common.database.url.reveal());
+    let events = match scene.bench.engine {
+        testkit::Engine::Sqlite => events::<Sqlite>(&options, &scene.dmp_id, 3).await,
+        testkit::Engine::Postgres => events::<Postgres>(&options, &scene.dmp_id, 3).await,
+    };
+    assert!(given.secret && ended.secret);
+    assert_eq!(decode::<Authorization>(&events[0]), given);
+    assert_eq!(decode::<Opposition>(&events[1]), opposed);
+    assert_eq!(decode::<Authorization>(&events[2]), ended);
 }
 
 fn decode<M: prost::Message + Default>(any: &prost_types::Any) -> M {

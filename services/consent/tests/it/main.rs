@@ -18,6 +18,7 @@ mod receipts;
 mod representations;
 mod reviews;
 mod scene;
+mod secrecy;
 mod starting;
 mod teams;
 mod trusted_persons;

@@ -295,6 +295,12 @@ async fn a_candidate_is_counted_on_the_population(bench: Bench) {
         .await
         .unwrap();
     assert_eq!(nurse.profession, "60");
+    // Whom the person lets in openly and secretly is one pair.
+    let secretly = AuthorizeProfessionalRequest {
+        secret: true,
+        ..authorize("810000000033", "60")
+    };
+    scene.authorize_with(&holder, secretly).await.unwrap();
     // Its own profession, from its token.
     let own = scene.authorize(&scene.physician(), actor::PHYSICIAN).await.unwrap();
     assert_eq!(own.profession, "10");

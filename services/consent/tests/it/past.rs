@@ -293,7 +293,7 @@ const MODES: [AccessMode; 3] = [AccessMode::Normal, AccessMode::BreakGlass, Acce
 /// One thing that somebody says, chosen by a byte; what cannot be said just now is refused, and changes nothing.
 async fn something_is_said(scene: &Scene, choice: u8) {
     let holder = scene.holder();
-    match choice % 9 {
+    match choice % 11 {
         0 => drop(scene.consent(Purpose::Creation).await),
         1 => drop(scene.authorize(&holder, actor::PHYSICIAN).await),
         2 => drop(scene.authorize_structure(actor::HOSPITAL).await),
@@ -302,6 +302,14 @@ async fn something_is_said(scene: &Scene, choice: u8) {
         5 => drop(scene.register("parent").await),
         6 => drop(scene.block(&holder, actor::PHYSICIAN).await),
         7 => drop(scene.consent(Purpose::OccupationalMedicine).await),
+        8 => {
+            let secretly = AuthorizeProfessionalRequest {
+                secret: true,
+                ..scene.authorization(actor::PHYSICIAN)
+            };
+            drop(scene.authorize_with(&holder, secretly).await);
+        }
+        9 => drop(scene.oppose(&holder, OppositionKind::SecretActs).await),
         _ => {
             let listed = scene.professionals(&holder, false).await.unwrap();
             for entry in listed.iter().take(1) {
@@ -341,7 +349,11 @@ async fn a_decision_is_made_again_byte_for_byte(bench: Bench) {
             .iter()
             .flat_map(|operation| [(*operation, AccessMode::Normal), (*operation, another)])
         {
-            let decision = scene.ask(claims, scene.asking(operation, mode)).await.unwrap();
+            let mut asked = scene.asking(operation, mode);
+            if let Some(context) = &mut asked.context {
+                context.secret_connection = choice % 2 == 0;
+            }
+            let decision = scene.ask(claims, asked).await.unwrap();
             decisions.push((claims, operation, decision));
         }
     }

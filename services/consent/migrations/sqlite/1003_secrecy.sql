@@ -1,0 +1,6 @@
+-- Whether representatives are told nothing of it (L1111-5). Nothing was said in secret before.
+ALTER TABLE facts ADD COLUMN secret INTEGER NOT NULL DEFAULT 0;
+
+-- What is said in secret stands beside what is said openly: neither ends nor hides the other.
+DROP INDEX facts_live;
+CREATE UNIQUE INDEX facts_live ON facts (dmp_id, subject, kind, secret) WHERE revision_to IS NULL;
