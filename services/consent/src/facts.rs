@@ -55,8 +55,8 @@ pub(crate) async fn of_actor<DB: Engine>(
     let representative = Representative::of(actor);
     // No fact has the empty subject.
     let rows = sqlx::query(
-        "SELECT r.revision, f.fact_id, f.dmp_id, f.kind, f.subject, f.details, f.valid_until, f.recorded_at,
-                f.recorded_by, f.revision_from, f.revision_to, f.ended_at, f.secret
+        "SELECT r.revision, f.fact_id, f.kind, f.subject, f.details, f.valid_until, f.recorded_at, f.recorded_by,
+                f.revision_from, f.revision_to, f.ended_at, f.secret
          FROM dossier_revisions r LEFT JOIN facts f ON f.dmp_id = r.dmp_id AND f.revision_to IS NULL
               AND f.subject IN ($2, $3, $4, $5, $6, $7, $8, $9)
          WHERE r.dmp_id = $1",
@@ -81,7 +81,7 @@ pub(crate) async fn of_actor<DB: Engine>(
     for row in &rows {
         // A dossier with a revision and no fact of interest gives one row without a fact.
         if row.try_get::<Option<Uuid>, _>("fact_id")?.is_some() {
-            live.push(from_row::<DB>(row)?);
+            live.push(of_dossier::<DB>(row, dmp_id.clone())?);
         }
     }
     Ok(Facts { revision, live })
@@ -482,6 +482,11 @@ const CORRUPT: Error = Error::Corrupt("facts");
 
 fn from_row<DB: Engine>(row: &DB::Row) -> Result<Fact> {
     let dmp_id: String = row.try_get("dmp_id")?;
+    of_dossier::<DB>(row, DmpId::parse(&dmp_id, Check::Lenient).map_err(|_| CORRUPT)?)
+}
+
+/// The fact of a row whose dossier is known.
+fn of_dossier<DB: Engine>(row: &DB::Row, dmp_id: DmpId) -> Result<Fact> {
     let (kind, subject): (String, String) = (row.try_get("kind")?, row.try_get("subject")?);
     let details: Vec<u8> = row.try_get("details")?;
     let (valid_until, ended_at): (Option<i64>, Option<i64>) = (row.try_get("valid_until")?, row.try_get("ended_at")?);
@@ -496,7 +501,7 @@ fn from_row<DB: Engine>(row: &DB::Row) -> Result<Fact> {
     };
     Ok(Fact {
         id: row.try_get("fact_id")?,
-        dmp_id: DmpId::parse(&dmp_id, Check::Lenient).map_err(|_| CORRUPT)?,
+        dmp_id,
         what: what(&kind, &subject, &details).ok_or(CORRUPT)?,
         recorded_at: from_micros(row.try_get("recorded_at")?)?,
         recorded_by: Recorder::stored(row.try_get("recorded_by")?),

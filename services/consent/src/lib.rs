@@ -8,7 +8,7 @@
 //! - The habilitation matrix is data: a version is checked completely, published for a moment to come, never changed,
 //!   and can be tried on the population before.
 //! - A narrowing that was acknowledged governs every decision that starts afterwards, on every instance: decisions are
-//!   made on the database, and nothing is cached.
+//!   made on the database. Facts are never cached; the timetable of the matrix is, for half of its notice.
 //! - Every use of an exceptional mode, as the dossier service tells it, is told on and looked at again (R1111-48).
 //! - What is said of a person's health, or of a third person, is sealed before it is stored ([`vault`]).
 //! - Every change leaves as an event, in the transaction of the change, and is told to those who watch.
@@ -116,7 +116,7 @@ impl Service for Consent {
             config.watch,
             keys,
             Means {
-                matrices: Arc::new(Shelf::default()),
+                matrices: Arc::new(Shelf::new(context.clock.clone())),
                 circles: Arc::new(circles),
                 clock: context.clock,
                 random: context.random,

@@ -1,12 +1,13 @@
 //! Every SQL statement about versions of the habilitation matrix, and the shelf of those already read.
 //!
-//! A version is never changed nor deleted, so one that was read once is good for ever; which of them is in force is
-//! asked of the database each time, so that a publication counts on every instance.
+//! A version is never changed nor deleted, so one that was read once is good for ever. Which of them is in force when is
+//! a timetable that only grows, and only [`NOTICE`] ahead: a copy of it is good for [`KEPT`].
 
+use jiff::SignedDuration;
 use sqlx::Row;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use store::time::{Timestamp, from_micros, to_micros};
+use store::time::{Clock, Timestamp, from_micros, to_micros};
 use store::{Db, Engine, Error, Result};
 
 use crate::matrix::{self, EMBEDDED, Matrix, NOTHING, Term};
@@ -15,6 +16,20 @@ use crate::matrix::{self, EMBEDDED, Matrix, NOTHING, Term};
 const PROGRAM: &str = "program";
 
 const CORRUPT: Error = Error::Corrupt("matrices");
+
+/// How long before it takes over a version must be published: longer than an instance can be without knowing of it, and
+/// than a decision that has looked for the version in force can still be under way.
+pub(crate) const NOTICE: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long an instance goes by a timetable before it reads it again.
+///
+/// No takeover is missed: a version that is not in a timetable was published after it was read, so it takes over
+/// [`NOTICE`] after that or later, when the timetable is no longer used. What is left of the notice, 30 s, is for clocks
+/// that differ between instances and for the time that a publication takes to commit. A clock that is set forwards only
+/// ages the timetable; one that is set back makes it a timetable of the future, which is read again.
+///
+/// A version that a newer program brings along knows no notice: other instances have it after this time.
+const KEPT: SignedDuration = SignedDuration::from_secs(30);
 
 /// A version as published.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,22 +44,73 @@ pub(crate) struct Published {
     pub(crate) at: Timestamp,
 }
 
-/// Versions already read. It holds as many as were published: a few a year.
-#[derive(Debug, Default)]
+/// Versions already read, and when each is in force. It holds as many as were published: a few a year.
+#[derive(Debug)]
 pub(crate) struct Shelf {
+    clock: Clock,
     versions: RwLock<BTreeMap<String, Arc<Matrix>>>,
+    timetable: RwLock<Timetable>,
+}
+
+/// The terms of all versions, as they were read.
+#[derive(Debug, Clone)]
+struct Timetable {
+    terms: Arc<[Term]>,
+    /// Before the reading began.
+    read_at: Timestamp,
+}
+
+impl Timetable {
+    /// Whether it can be gone by at `now`, for a moment that may be later by the time that a clock was set back.
+    fn is_good(&self, now: Timestamp, moment: Timestamp) -> bool {
+        let latest = now.max(moment);
+        self.read_at <= now && latest.duration_since(self.read_at) <= KEPT
+    }
 }
 
 impl Shelf {
+    /// Nothing read yet.
+    pub(crate) fn new(clock: Clock) -> Self {
+        let unread = Timetable {
+            terms: Arc::new([]),
+            read_at: Timestamp::MAX,
+        };
+        Self {
+            clock,
+            versions: RwLock::default(),
+            timetable: RwLock::new(unread),
+        }
+    }
+
     /// The version in force at a moment; one that gives nothing where there is none.
     pub(crate) async fn at<DB: Engine>(
         &self,
         connection: &mut DB::Connection,
         moment: Timestamp,
     ) -> Result<Arc<Matrix>> {
-        let name = in_force::<DB>(connection, moment).await?;
-        let name = name.as_deref().unwrap_or(NOTHING);
+        let terms = self.terms::<DB>(connection, moment).await?;
+        let name = matrix::in_force(&terms, moment).map_or(NOTHING, |term| term.version.as_str());
         self.version::<DB>(connection, name).await?.ok_or(CORRUPT)
+    }
+
+    /// The terms of all versions that can be in force up to this moment.
+    async fn terms<DB: Engine>(&self, connection: &mut DB::Connection, moment: Timestamp) -> Result<Arc<[Term]>> {
+        let now = self.clock.now();
+        let kept = self.kept();
+        if kept.is_good(now, moment) {
+            return Ok(kept.terms);
+        }
+        let terms: Arc<[Term]> = terms::<DB>(connection).await?.into();
+        let mut timetable = self.timetable.write().unwrap_or_else(PoisonError::into_inner);
+        *timetable = Timetable {
+            terms: terms.clone(),
+            read_at: now,
+        };
+        Ok(terms)
+    }
+
+    fn kept(&self) -> Timetable {
+        self.timetable.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The version of this name, as decisions carry it.
@@ -103,6 +169,11 @@ pub(crate) async fn terms_locked<DB: Engine>(connection: &mut DB::Connection) ->
     sqlx::query("UPDATE matrix_lock SET singleton = singleton")
         .execute(&mut *connection)
         .await?;
+    terms::<DB>(connection).await
+}
+
+/// The terms of all versions, in no order.
+async fn terms<DB: Engine>(connection: &mut DB::Connection) -> Result<Vec<Term>> {
     let rows = sqlx::query("SELECT version, valid_from, valid_until FROM matrices")
         .fetch_all(connection)
         .await?;

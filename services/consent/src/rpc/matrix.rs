@@ -3,18 +3,17 @@
 use api::common::v1::{Reason, Role};
 use api::consent::v1 as pb;
 use api::consent::v1::matrix_service_server::MatrixService;
-use jiff::SignedDuration;
 use serve::{Actor, Call, Failure, Violations};
 use std::sync::Arc;
 use store::Engine;
-use store::time::{Timestamp, to_proto};
+use store::time::{Clock, Timestamp, to_proto};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{Rpc, request_key};
 use crate::error::{Error, Result};
 use crate::fact::Recorder;
-use crate::matrices::{self, Published};
+use crate::matrices::{self, NOTICE, Published};
 use crate::matrix::{self, Change, Matrix, MatrixError};
 use crate::population::{Effect, Trial};
 use crate::type_set::TypeSet;
@@ -23,10 +22,6 @@ const PUBLISH: &str = "dmp.consent.v1.MatrixService/PublishMatrix";
 
 /// Largest version taken.
 const TEXT_BYTES_MAX: usize = 256 << 10;
-
-/// How long before it takes over a version must be published: longer than a decision that has looked for the version
-/// in force can still be under way.
-const NOTICE: SignedDuration = SignedDuration::from_secs(60);
 
 #[tonic::async_trait]
 impl<DB: Engine> MatrixService for Rpc<DB> {
@@ -39,7 +34,7 @@ impl<DB: Engine> MatrixService for Rpc<DB> {
         let key = request_key(&actor, PUBLISH, request_id, &message);
         let clock = self.means.clock.clone();
         let answered = store::once(&self.db, key, self.means.clock.now(), move |connection| {
-            Box::pin(async move { publish::<DB>(connection, &actor, &message, &matrix, clock.now()).await })
+            Box::pin(async move { publish::<DB>(connection, &actor, &message, &matrix, &clock).await })
         })
         .await?;
         Ok(Response::new(answered.response))
@@ -140,9 +135,11 @@ async fn publish<DB: Engine>(
     actor: &Actor,
     message: &pb::PublishMatrixRequest,
     matrix: &Matrix,
-    now: Timestamp,
+    clock: &Clock,
 ) -> Result<pb::Matrix> {
     let terms = matrices::terms_locked::<DB>(connection).await?;
+    // After the wait for other publications, which is no part of the notice.
+    let now = clock.now();
     let term = matrix.term();
     if terms.iter().any(|other| other.version == term.version) {
         return Err(Failure::already_exists("matrix").into());

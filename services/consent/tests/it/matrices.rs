@@ -5,8 +5,9 @@ use api::consent::v1::decision::Outcome;
 use api::consent::v1::matrix_service_client::MatrixServiceClient;
 use api::consent::v1::what_if_response::Effect;
 use api::consent::v1::*;
-use jiff::SignedDuration;
-use serve::Claims;
+use jiff::{SignedDuration, Timestamp};
+use serve::{Claims, Service};
+use store::{Db, Engine, Options, Postgres, Sqlite};
 use testkit::{Bench, actor};
 use tonic::Code;
 use tonic::transport::Channel;
@@ -16,6 +17,8 @@ use crate::scene::{Answer, Scene, answer, assert_failed, assert_not_found, time}
 testkit::on_both_engines! {
     the_program_brings_the_first_version,
     a_published_version_takes_over_at_its_moment_on_every_instance,
+    an_instance_that_has_not_looked_since_misses_no_takeover,
+    what_a_newer_program_brings_is_known_to_the_others_after_half_a_minute,
     a_publication_survives_a_restart,
     every_wrong_line_is_named_and_nothing_is_published,
     no_version_is_replaced_unseen,
@@ -147,6 +150,92 @@ async fn a_published_version_takes_over_at_its_moment_on_every_instance(bench: B
         scene.explain(&scene.holder(), why).await.unwrap().decision,
         Some(before)
     );
+}
+
+/// The shortest notice, the longest ignorance: whenever the other instance has looked last, it changes in time.
+async fn an_instance_that_has_not_looked_since_misses_no_takeover(bench: Bench) {
+    let scene = Scene::consented(bench).await;
+    let settings = scene.service.settings.clone();
+    let second = scene.bench.start_with::<consent::Consent>(settings).await;
+    let mut other = access_service_client::AccessServiceClient::new(second.channel());
+    let mut version_there = async || {
+        let asked = scene.asking(Operation::SeeStatus, AccessMode::Normal);
+        let asked = scene.bench.request(&scene.physician(), asked);
+        answer(other.authorize(asked).await).unwrap().matrix_version
+    };
+    let notice = SignedDuration::from_secs(60);
+    let mut known = "2026-1".to_owned();
+    for (number, looks_after_seconds) in [0, 29, 30, 31, 59].into_iter().enumerate() {
+        assert_eq!(version_there().await, known);
+        let from = scene.now() + notice;
+        let name = format!("next-{number}");
+        let text = format!("version\t{name}\nvalid_from\t{from}\n10\t*\tread\n");
+        scene.publish(&actor::administrator(), &text, &known).await.unwrap();
+        let looks = SignedDuration::from_secs(looks_after_seconds);
+        scene.bench.time.advance(looks);
+        assert_eq!(version_there().await, known, "{looks_after_seconds} s");
+        scene
+            .bench
+            .time
+            .advance(notice - looks - SignedDuration::from_micros(1));
+        if number % 2 == 0 {
+            assert_eq!(version_there().await, known, "{looks_after_seconds} s");
+        }
+        scene.bench.time.advance(SignedDuration::from_micros(1));
+        assert_eq!(version_there().await, name, "{looks_after_seconds} s");
+        known = name;
+    }
+}
+
+/// Without notice a version counts once an instance looks again: after 30 s, or when its clock was set back.
+async fn what_a_newer_program_brings_is_known_to_the_others_after_half_a_minute(bench: Bench) {
+    let scene = Scene::consented(bench).await;
+    let version = async || {
+        let asked = scene.asking(Operation::SeeStatus, AccessMode::Normal);
+        scene.ask(&scene.physician(), asked).await.unwrap().matrix_version
+    };
+    let step = SignedDuration::from_micros(1);
+    assert_eq!(version().await, "2026-1");
+    bring(&scene, "brought-1", -2).await;
+    scene.bench.time.advance(SignedDuration::from_secs(30));
+    assert_eq!(version().await, "2026-1");
+    scene.bench.time.advance(step);
+    assert_eq!(version().await, "brought-1");
+    bring(&scene, "brought-2", -1).await;
+    assert_eq!(version().await, "brought-1");
+    scene.bench.time.advance(-step);
+    assert_eq!(version().await, "brought-2");
+}
+
+/// A version as another program has put it there: in force since some hours ago, as soon as it is known.
+async fn bring(scene: &Scene, name: &str, hours: i64) {
+    let options = Options::new(scene.service.settings.common.database.url.reveal());
+    let text = scene.version(name, hours, "10\t*\tread");
+    let from = scene.now() + SignedDuration::from_hours(hours);
+    match scene.bench.engine {
+        testkit::Engine::Sqlite => bring_into::<Sqlite>(&options, name.to_owned(), text, from).await,
+        testkit::Engine::Postgres => bring_into::<Postgres>(&options, name.to_owned(), text, from).await,
+    }
+}
+
+async fn bring_into<DB: Engine>(options: &Options, name: String, text: String, from: Timestamp) {
+    let db = Db::<DB>::open(options, &consent::Consent::migrations()).await.unwrap();
+    let brought = db.write(move |connection| {
+        Box::pin(async move {
+            sqlx::query(
+                "INSERT INTO matrices (version, valid_from, content, published_by, published_at)
+                 VALUES ($1, $2, $3, 'program', $2)",
+            )
+            .bind(name)
+            .bind(store::time::to_micros(from))
+            .bind(text)
+            .execute(connection)
+            .await?;
+            Ok::<_, store::Error>(())
+        })
+    });
+    brought.await.unwrap();
+    db.close().await;
 }
 
 async fn a_publication_survives_a_restart(bench: Bench) {
