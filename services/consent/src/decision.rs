@@ -233,14 +233,9 @@ pub fn verdict(case: &Case) -> Result<Vec<&'static Rule>, Basis> {
     verdict_by(case, as_written)
 }
 
-/// Decides the case.
-pub fn decide(case: &Case) -> Decision {
-    decide_by(case, as_written)
-}
-
 /// [`verdict`] by another reading of the table: tests ask what a table with a broken rule would say. Only the rules
 /// that speak of the case are read, and none after the first that forbids.
-fn verdict_by(case: &Case, holds: impl Reading) -> Result<Vec<&'static Rule>, Basis> {
+fn verdict_by(case: &Case, holds: impl Fn(&Rule, &Case) -> bool) -> Result<Vec<&'static Rule>, Basis> {
     let mut permits = Vec::new();
     for rule in speaking_of(case).iter().filter(|rule| holds(rule, case)) {
         match rule.effect {
@@ -251,14 +246,19 @@ fn verdict_by(case: &Case, holds: impl Reading) -> Result<Vec<&'static Rule>, Ba
     if permits.is_empty() { Err(DEFAULT) } else { Ok(permits) }
 }
 
-/// [`decide`] by another reading of the table.
-fn decide_by(case: &Case, holds: impl Reading) -> Decision {
-    let (outcome, bases) = match verdict_by(case, holds) {
+/// Whether a rule that speaks of a case holds for it: [`as_written`], everywhere but in tests.
+fn as_written(rule: &Rule, case: &Case) -> bool {
+    (rule.when)(case)
+}
+
+/// Decides the case.
+pub fn decide(case: &Case) -> Decision {
+    let (outcome, bases) = match verdict(case) {
         Ok(permits) => (
-            Outcome::Granted(grant(case, &permits, holds)),
+            Outcome::Granted(grant(case, &permits)),
             permits.iter().map(|rule| rule.basis()).collect(),
         ),
-        Err(basis) => (Outcome::Refused(alternatives(case, holds)), vec![basis]),
+        Err(basis) => (Outcome::Refused(alternatives(case)), vec![basis]),
     };
     let professional = case.role == Role::Professional;
     let unsaid = AuthorizationState::Unspecified;
@@ -280,22 +280,13 @@ fn decide_by(case: &Case, holds: impl Reading) -> Decision {
     }
 }
 
-/// Whether a rule that speaks of a case holds for it: [`as_written`], everywhere but in tests.
-trait Reading: Fn(&Rule, &Case) -> bool + Copy {}
-
-impl<F: Fn(&Rule, &Case) -> bool + Copy> Reading for F {}
-
-fn as_written(rule: &Rule, case: &Case) -> bool {
-    (rule.when)(case)
-}
-
-fn grant(case: &Case, permits: &[&Rule], holds: impl Reading) -> Grant {
+fn grant(case: &Case, permits: &[&Rule]) -> Grant {
     let ends = scopes(permits)
         .filter_map(|scope| (scope.until)(case))
         .chain(case.matrix.valid_until);
     Grant {
-        permissions: permissions(case, holds),
-        sees: seen(&case.doing(Operation::ReadDocuments), holds),
+        permissions: open(case),
+        sees: seen(&case.doing(Operation::ReadDocuments)),
         obligations: obligations(permits),
         valid_until: ends.min(),
     }
@@ -303,18 +294,14 @@ fn grant(case: &Case, permits: &[&Rule], holds: impl Reading) -> Grant {
 
 /// What is open in the mode of the case, operation by operation, whichever was asked for.
 pub(crate) fn open(case: &Case) -> Vec<Permission> {
-    permissions(case, as_written)
-}
-
-fn permissions(case: &Case, holds: impl Reading) -> Vec<Permission> {
     let operations = EVERY_OPERATION.iter();
     operations
-        .filter_map(|operation| permission(&case.doing(*operation), holds))
+        .filter_map(|operation| permission(&case.doing(*operation)))
         .collect()
 }
 
-fn permission(case: &Case, holds: impl Reading) -> Option<Permission> {
-    let permits = verdict_by(case, holds).ok()?;
+fn permission(case: &Case) -> Option<Permission> {
+    let permits = verdict(case).ok()?;
     let types = scopes(&permits)
         .map(|scope| case.types(scope))
         .fold(TypeSet::NONE, |all, types| all | types);
@@ -325,8 +312,8 @@ fn permission(case: &Case, holds: impl Reading) -> Option<Permission> {
 }
 
 /// What is seen is what any of the rules shows by which documents may be read; nothing where none may.
-fn seen(reading: &Case, holds: impl Reading) -> Sees {
-    let permits = verdict_by(reading, holds).unwrap_or_default();
+fn seen(reading: &Case) -> Sees {
+    let permits = verdict(reading).unwrap_or_default();
     scopes(&permits).fold(Sees::default(), |seen, scope| Sees {
         masked: seen.masked || scope.sees.masked,
         hidden_from_holder: seen.hidden_from_holder || scope.sees.hidden_from_holder,
@@ -346,7 +333,7 @@ fn scopes<'a>(permits: &'a [&Rule]) -> impl Iterator<Item = &'a Scope> {
 }
 
 /// What the modes that were not asked would do: the same case, decided in each. Only professionals have modes.
-fn alternatives(case: &Case, holds: impl Reading) -> Vec<Alternative> {
+fn alternatives(case: &Case) -> Vec<Alternative> {
     if case.role != Role::Professional {
         return Vec::new();
     }
@@ -355,7 +342,7 @@ fn alternatives(case: &Case, holds: impl Reading) -> Vec<Alternative> {
     others
         .map(|mode| Alternative {
             mode,
-            outcome: verdict_by(&case.in_mode(mode), holds).map(|permits| obligations(&permits)),
+            outcome: verdict(&case.in_mode(mode)).map(|permits| obligations(&permits)),
         })
         .collect()
 }

@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+use api::codes::AUTHOR_SPECIALTIES;
 use api::consent::v1::{OppositionKind, Purpose};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -589,6 +590,29 @@ fn only_a_physician_becomes_treating_physician() {
     let nurse = cases::professional("60", "");
     assert!(managing(&nurse, &[consented()], Concern::OwnEntry));
     assert!(!managing(&nurse, &[consented()], Concern::OwnDesignation));
+}
+
+/// L1111-18: child protection reads and writes, and so does every physician but those whom the law names.
+#[test]
+fn no_specialty_but_occupational_medicine_is_shut_out() {
+    let live = [consented(), authorized()];
+    let physicians = AUTHOR_SPECIALTIES
+        .iter()
+        .filter_map(|concept| concept.code.strip_prefix("G15_10/"));
+    let shut_out: Vec<&str> = physicians
+        .filter(|specialty| {
+            let physician = cases::professional("10", specialty);
+            let open = |operation| {
+                matches!(
+                    decided(&physician, &live, operation, Normal).outcome,
+                    Outcome::Granted(_)
+                )
+            };
+            assert_eq!(open(ReadDocuments), open(SubmitDocuments), "{specialty}");
+            !open(ReadDocuments)
+        })
+        .collect();
+    assert_eq!(shut_out, ["C41", "CAPA11", "SM25"]);
 }
 
 // --- The two exceptional modes.
@@ -1236,7 +1260,11 @@ fn some_cell_differs(rule: &Rule, reading: impl Fn(&Rule, &Case) -> bool + Copy)
             as_written(other, case)
         }
     };
-    some_cell_of(rule, |case| decide_by(case, broken) != decide(case))
+    let ruling = |verdict: Result<Vec<&'static Rule>, Basis>| {
+        let permits = |permits: Vec<&'static Rule>| permits.iter().map(|rule| rule.id).collect::<Vec<_>>();
+        verdict.map(permits).map_err(|basis| basis.rule)
+    };
+    some_cell_of(rule, |case| ruling(verdict_by(case, broken)) != ruling(verdict(case)))
 }
 
 /// A table without the rule, and one in which the rule holds when it must not, decide some cell otherwise: no rule is
@@ -1259,27 +1287,24 @@ fn a_rule_looks_at_the_facts_it_names_and_at_no_others() {
         let (actor, all) = (world.actor(), world.facts());
         let whole = Case::new(&actor, &dmp_id, &all, SeeStatus, cases::moment(), book).in_secret(world.secret);
         let grounds: Vec<_> = grounds(&actor, &dmp_id, &all.live, book.circles).collect();
+        let on_facts_that = |wanted: &dyn Fn(&Fact) -> bool| {
+            let wanted: Vec<Fact> = all.live.iter().filter(|fact| wanted(fact)).cloned().collect();
+            Case::new(&actor, &dmp_id, &facts(wanted), SeeStatus, cases::moment(), book).in_secret(world.secret)
+        };
+        // Many rules name the same facts.
+        let mut split: Vec<(&[Ground], Case, Case)> = Vec::new();
         for rule in RULES.iter().filter(|rule| rule.roles.contains(&actor.role)) {
-            let named = |fact: &Fact| {
-                grounds
-                    .iter()
-                    .any(|(ground, other)| rule.on.contains(ground) && *other == fact)
-            };
-            let without = |wanted: bool| {
-                all.live
-                    .iter()
-                    .filter(|fact| named(fact) == wanted)
-                    .cloned()
-                    .collect::<Vec<_>>()
-            };
-            let only_named = facts(without(true));
-            let case =
-                Case::new(&actor, &dmp_id, &only_named, SeeStatus, cases::moment(), book).in_secret(world.secret);
-            assert_eq!(said(rule, &case), said(rule, &whole), "{} in {world:?}", rule.id);
-            let none_named = facts(without(false));
-            let case =
-                Case::new(&actor, &dmp_id, &none_named, SeeStatus, cases::moment(), book).in_secret(world.secret);
-            if said(rule, &case) != said(rule, &whole) {
+            if !split.iter().any(|(on, ..)| *on == rule.on) {
+                let named = |fact: &Fact| {
+                    grounds
+                        .iter()
+                        .any(|(ground, other)| rule.on.contains(ground) && *other == fact)
+                };
+                split.push((rule.on, on_facts_that(&named), on_facts_that(&|fact| !named(fact))));
+            }
+            let (_, only_named, none_named) = split.iter().find(|(on, ..)| *on == rule.on).unwrap();
+            assert_eq!(said(rule, only_named), said(rule, &whole), "{} in {world:?}", rule.id);
+            if said(rule, none_named) != said(rule, &whole) {
                 moved.insert(rule.id);
             }
         }
@@ -1373,7 +1398,8 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         Just(cases::representation()),
     ];
     (what, -2..400_i64, any::<bool>(), any::<bool>()).prop_map(|(what, days, ended, secret)| {
-        let secret = secret || what.is_always_secret();
+        // What can be said in secret.
+        let secret = matches!(what, What::Authorization(_)) && secret || what.is_always_secret();
         let fact = Fact {
             secret,
             ..fact(what).until(later(days))
@@ -1453,6 +1479,26 @@ proptest! {
     ) {
         let narrowed: Vec<Fact> = live.iter().cloned().chain([fact(narrowing)]).collect();
         prop_assert!(opens(&actor, &live, operation, way) || !opens(&actor, &narrowed, operation, way));
+    }
+
+    /// L1111-5: what is secret moves nothing that a representative is told about itself.
+    #[test]
+    fn a_representative_is_decided_alike_with_and_without_secrets(
+        live in prop::collection::vec(any_fact(), 0..12), operation in any_operation(), mode in any_mode(),
+    ) {
+        let open: Vec<Fact> = live.iter().filter(|fact| !fact.secret).cloned().collect();
+        let parent = cases::representative();
+        prop_assert_eq!(decided(&parent, &live, operation, mode), decided(&parent, &open, operation, mode));
+    }
+
+    /// L1111-5: a secret connection is discretion, and no way in.
+    #[test]
+    fn a_secret_connection_opens_nothing_that_an_open_one_does_not(
+        actor in any_professional(), live in prop::collection::vec(any_fact(), 0..12),
+        operation in any_operation(), mode in any_mode(),
+    ) {
+        let open = opens(&actor, &live, operation, (mode, false));
+        prop_assert!(open || !opens(&actor, &live, operation, (mode, true)));
     }
 
     /// The order in which facts are read says nothing.

@@ -12,6 +12,7 @@ mod authorizations;
 mod consents;
 mod dossier;
 mod events;
+mod law;
 mod matrices;
 mod past;
 mod receipts;

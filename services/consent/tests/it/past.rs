@@ -291,7 +291,7 @@ const OPERATIONS: [Operation; 4] = [
 const MODES: [AccessMode; 3] = [AccessMode::Normal, AccessMode::BreakGlass, AccessMode::Centre15];
 
 /// One thing that somebody says, chosen by a byte; what cannot be said just now is refused, and changes nothing.
-async fn something_is_said(scene: &Scene, choice: u8) {
+pub(crate) async fn something_is_said(scene: &Scene, choice: u8) {
     let holder = scene.holder();
     match choice % 11 {
         0 => drop(scene.consent(Purpose::Creation).await),
