@@ -8,5 +8,7 @@
 )]
 
 mod article;
+mod exceptional;
 mod freshness;
 mod life;
+mod secrecy;

@@ -9,11 +9,13 @@
     reason = "a journey that cannot be played fails by panicking"
 )]
 
-use api::common::v1::{AccessContext, Receipt};
+use api::common::v1::{AccessContext, AccessMode, Receipt};
 use api::consent::v1 as consent;
 use api::consent::v1::access_service_client::AccessServiceClient;
 use api::consent::v1::authorization_service_client::AuthorizationServiceClient;
 use api::consent::v1::consent_service_client::ConsentServiceClient;
+use api::consent::v1::representation_service_client::RepresentationServiceClient;
+use api::consent::v1::review_service_client::ReviewServiceClient;
 use api::dossier::v1 as dossier;
 use api::dossier::v1::document_service_client::DocumentServiceClient;
 use api::dossier::v1::dossier_service_client::DossierServiceClient;
@@ -21,6 +23,8 @@ use api::dossier::v1::journal_service_client::JournalServiceClient;
 use api::dossier::v1::submit_document_request::Part;
 use api::identifier::v1 as identifier;
 use api::identifier::v1::identifier_service_client::IdentifierServiceClient;
+use api::messaging::v1 as messaging;
+use api::messaging::v1::notice_service_client::NoticeServiceClient;
 use dmp::home::Home;
 use dmp::suite::{Endpoints, Plan, Suite};
 use serve::{Claims, TokenIssuer, bearer};
@@ -102,6 +106,7 @@ pub struct Clients {
     identifier: Channel,
     consent: Channel,
     dossier: Channel,
+    messaging: Channel,
     people: TokenIssuer,
     clock: Clock,
     random: Random,
@@ -114,6 +119,7 @@ impl Clients {
             identifier: channel(&endpoints.identifier),
             consent: channel(&endpoints.consent),
             dossier: channel(&endpoints.dossier),
+            messaging: channel(&endpoints.messaging),
             people: home.people().unwrap(),
             clock,
             random,
@@ -305,6 +311,67 @@ impl Clients {
         let request = self.request(&actor::holder(dmp_id), request);
         let page = self.journal().list_accesses(request).await.unwrap().into_inner();
         page.entries.into_iter().filter_map(|entry| entry.access).collect()
+    }
+
+    /// Designates a treating physician, as the holder.
+    pub async fn designate(&self, dmp_id: &str, professional_id: &str) {
+        let request = consent::DesignateTreatingPhysicianRequest {
+            request_id: self.request_id(),
+            dmp_id: dmp_id.to_owned(),
+            professional_id: professional_id.to_owned(),
+        };
+        let request = self.request(&actor::holder(dmp_id), request);
+        self.authorizations()
+            .designate_treating_physician(request)
+            .await
+            .unwrap();
+    }
+
+    /// Lists documents by break-glass.
+    pub async fn break_glass(
+        &self,
+        claims: &Claims,
+        dmp_id: &str,
+        reason: &str,
+    ) -> Result<dossier::ListDocumentsResponse, Status> {
+        let request = dossier::ListDocumentsRequest {
+            dmp_id: dmp_id.to_owned(),
+            context: Some(AccessContext {
+                mode: AccessMode::BreakGlass.into(),
+                reason: reason.to_owned(),
+                ..AccessContext::default()
+            }),
+            ..dossier::ListDocumentsRequest::default()
+        };
+        let request = self.request(claims, request);
+        Ok(self.documents().list_documents(request).await?.into_inner())
+    }
+
+    /// The notices of whoever asks; those of a dossier, for a representative.
+    pub async fn notices(&self, claims: &Claims, dmp_id: &str) -> Vec<messaging::Notice> {
+        let request = messaging::ListNoticesRequest {
+            dmp_id: dmp_id.to_owned(),
+            page_size: 500,
+            ..messaging::ListNoticesRequest::default()
+        };
+        let request = self.request(claims, request);
+        let listed = self.notice_service().list_notices(request).await.unwrap();
+        listed.into_inner().notices
+    }
+
+    /// Client of NoticeService.
+    pub fn notice_service(&self) -> NoticeServiceClient<Channel> {
+        NoticeServiceClient::new(self.messaging.clone())
+    }
+
+    /// Client of ReviewService.
+    pub fn reviews(&self) -> ReviewServiceClient<Channel> {
+        ReviewServiceClient::new(self.consent.clone())
+    }
+
+    /// Client of RepresentationService.
+    pub fn representations(&self) -> RepresentationServiceClient<Channel> {
+        RepresentationServiceClient::new(self.consent.clone())
     }
 
     /// Client of AccessService.

@@ -1,7 +1,7 @@
 //! Callers, as the claims of their tokens. All of them are invented.
 
-use api::common::v1::Role;
-use serve::Claims;
+use api::common::v1::{Actor, Role};
+use serve::{Claims, OneOrMany};
 
 /// A physician's Ps_idNat with a valid Luhn digit.
 pub const PHYSICIAN: &str = "810000000017";
@@ -66,4 +66,24 @@ pub fn auditor() -> Claims {
 /// An insurer: whom L1111-18 keeps out.
 pub fn excluded_party() -> Claims {
     Claims::new("insurer", Role::ExcludedParty)
+}
+
+/// Who the services take the bearer of such a token for, when `issuer` made it.
+pub fn seen(claims: &Claims, issuer: &str) -> Actor {
+    let profession = match &claims.profession {
+        OneOrMany::One(profession) => profession.clone(),
+        OneOrMany::Many(professions) => professions.first().cloned().unwrap_or_default(),
+    };
+    Actor {
+        role: claims.role().unwrap_or_default().into(),
+        subject: claims.sub.clone(),
+        professional_id: claims.professional.clone(),
+        profession,
+        specialty: claims.specialty.clone(),
+        structure_id: claims.structure.clone(),
+        authentication_level: claims.authentication_level().into(),
+        dmp_id: claims.dmp_id.clone(),
+        issuer: issuer.to_owned(),
+        via_service: String::new(),
+    }
 }

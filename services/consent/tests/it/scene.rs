@@ -1,6 +1,6 @@
 //! One dossier and those around it.
 
-use api::common::v1::{AccessContext, AccessMode, Actor, Role};
+use api::common::v1::{AccessContext, AccessMode, Actor};
 use api::consent::v1::access_service_client::AccessServiceClient;
 use api::consent::v1::authorization_service_client::AuthorizationServiceClient;
 use api::consent::v1::consent_service_client::ConsentServiceClient;
@@ -10,7 +10,7 @@ use api::identity::DmpId;
 use consent::{Config, Consent as ConsentServiceUnderTest};
 use jiff::{SignedDuration, Timestamp};
 use journal::{LogKey, VerifierKey};
-use serve::{Claims, OneOrMany};
+use serve::Claims;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use testkit::{Bench, Engine, Refusal, Started, actor, refusal};
 use tonic::transport::Channel;
@@ -388,24 +388,7 @@ impl Scene {
 
     /// The bearer of these claims, as a journal keeps it.
     pub(crate) fn actor_of(&self, claims: &Claims) -> Actor {
-        let profession = match &claims.profession {
-            OneOrMany::One(profession) => profession.clone(),
-            OneOrMany::Many(professions) => professions.first().cloned().unwrap_or_default(),
-        };
-        Actor {
-            role: Role::from_str_name(&format!("ROLE_{}", claims.dmp_role))
-                .unwrap()
-                .into(),
-            subject: claims.sub.clone(),
-            professional_id: claims.professional.clone(),
-            profession,
-            specialty: claims.specialty.clone(),
-            structure_id: claims.structure.clone(),
-            authentication_level: claims.authentication_level().into(),
-            dmp_id: claims.dmp_id.clone(),
-            issuer: self.bench.people_issuer().to_owned(),
-            via_service: String::new(),
-        }
+        actor::seen(claims, self.bench.people_issuer())
     }
 
     pub(crate) async fn explain(
