@@ -22,8 +22,10 @@ use std::time::{Duration, Instant};
 use store::time::Timestamp;
 use uuid::Uuid;
 
-/// How long each figure is measured.
+/// How long each figure is measured, and in batches of how many decisions. The quickest batch counts: what slows the
+/// others down is the machine's other work.
 const MEASURED: Duration = Duration::from_millis(300);
+const BATCH: u32 = 16;
 
 fn main() {
     let matrix = Matrix::parse(include_str!("../matrix/2026-1.tsv")).unwrap();
@@ -58,13 +60,13 @@ fn nanoseconds(facts: &Facts, book: Book<'_>) -> f64 {
         );
         black_box(decide(&case.in_mode(AccessMode::Normal)));
     };
-    decide_once();
-    let (start, mut decisions) = (Instant::now(), 0.0);
+    let (start, mut quickest) = (Instant::now(), MEASURED);
     while start.elapsed() < MEASURED {
-        (0..16).for_each(|_| decide_once());
-        decisions += 16.0;
+        let batch = Instant::now();
+        (0..BATCH).for_each(|_| decide_once());
+        quickest = quickest.min(batch.elapsed());
     }
-    start.elapsed().as_secs_f64() * 1e9 / decisions
+    quickest.as_secs_f64() * 1e9 / f64::from(BATCH)
 }
 
 /// The rules that speak of a professional's operations in the normal mode: once each for the permissions, once more for
