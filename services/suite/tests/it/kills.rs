@@ -1,20 +1,30 @@
 //! Reliability promise P5: what was acknowledged is there after kill -9.
 
+use crate::apart::Apart;
 use crate::process::Process;
+use api::consent::v1 as consent;
 use api::identifier::v1 as identifier;
+use api::messaging::v1 as messaging;
 use journeys::{CONSULTATION, Clients, databases};
+use serve::Claims;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use testkit::{Bench, actor};
 use tokio::sync::{Mutex, Notify};
+use tokio::time::sleep;
 
 testkit::on_both_engines! {
     every_acknowledged_enrolment_survives_kill_9,
     every_acknowledged_document_and_access_survives_kill_9,
+    every_exceptional_use_is_told_once_across_kills,
 }
 
 /// Acknowledgements received before the kill.
 const BEFORE_THE_KILL: usize = 60;
+
+/// What a client waits between two tries, when a service is away.
+const BACKOFF: Duration = Duration::from_millis(10);
 
 async fn every_acknowledged_enrolment_survives_kill_9(bench: Bench) {
     let (folder, databases) = (bench.folder().join("home"), databases(bench.engine).await);
@@ -131,4 +141,70 @@ fn another_consultation(version: usize) -> Vec<u8> {
 fn matricule(number: usize) -> String {
     let digits = 2_790_351_000_000 + number as u64;
     format!("{digits}{:02}", 97 - digits % 97)
+}
+
+/// R1111-48: whatever is killed between the bedside and the mailbox, each use is told once and looked at once.
+async fn every_exceptional_use_is_told_once_across_kills(bench: Bench) {
+    let (folder, databases) = (bench.folder().join("home"), databases(bench.engine).await);
+    let mut apart = Apart::start(&folder, databases).await;
+    let clients = apart.clients.clone();
+    let (dmp_id, _) = clients.open_dossier().await;
+    let holder = actor::holder(&dmp_id);
+    for (number, victim) in ["messaging", "consent", "dossier"].iter().cycle().take(9).enumerate() {
+        let comes_in = break_glass_until_let_in(&clients, &dmp_id, number);
+        let killed = async { apart.kill(victim) };
+        tokio::join!(comes_in, killed);
+    }
+    // Events are taken in order: once the last use is told, so is every one before it.
+    let last = break_glass_until_let_in(&clients, &dmp_id, 9).await;
+    let told = told_of(&clients, &holder, &last).await;
+    let by = |notice: &messaging::Notice| notice.actor.as_ref().unwrap().professional_id.clone();
+    let told: Vec<String> = told.iter().rev().map(by).collect();
+    assert_eq!(told, (0..10).map(stranger).collect::<Vec<_>>());
+    let request = consent::ListExceptionalAccessesRequest {
+        page_size: 500,
+        ..Default::default()
+    };
+    let request = clients.request(&actor::auditor(), request);
+    let uses = clients.reviews().list_exceptional_accesses(request).await.unwrap();
+    assert_eq!(uses.into_inner().exceptional_accesses.len(), 10);
+}
+
+/// Ps_idNat of one of ten professionals whom nobody authorised.
+fn stranger(number: usize) -> String {
+    format!("81000000010{number}")
+}
+
+/// Comes in by break-glass, as often as it takes until a service answers.
+async fn break_glass_until_let_in(clients: &Clients, dmp_id: &str, number: usize) -> String {
+    let professional = actor::physician(&stranger(number));
+    while clients
+        .break_glass(&professional, dmp_id, "unconscious, at immediate risk")
+        .await
+        .is_err()
+    {
+        sleep(BACKOFF).await;
+    }
+    professional.professional
+}
+
+/// All notices of the holder, once the use of `professional` is among them. The watch is taken up again when its service
+/// is killed.
+async fn told_of(clients: &Clients, holder: &Claims, professional: &str) -> Vec<messaging::Notice> {
+    loop {
+        let request = clients.request(holder, messaging::WatchNoticesRequest::default());
+        let Ok(watch) = clients.notice_service().watch_notices(request).await else {
+            sleep(BACKOFF).await;
+            continue;
+        };
+        let mut watch = watch.into_inner();
+        // The first message comes before anything that happens from now on.
+        while let Ok(Some(_)) = watch.message().await {
+            let notices = clients.notices(holder, "").await;
+            let is_told = |notice: &messaging::Notice| notice.actor.as_ref().unwrap().professional_id == professional;
+            if notices.iter().any(is_told) {
+                return notices;
+            }
+        }
+    }
 }
