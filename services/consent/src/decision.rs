@@ -114,10 +114,19 @@ impl<'a> Case<'a> {
         Self { mode, ..self }
     }
 
-    /// The same case, in a secret connection or openly.
+    /// The same case in a secret connection, when `secret` says so.
     #[must_use]
     pub fn in_secret(self, secret: bool) -> Self {
-        Self { secret, ..self }
+        let standing = if secret {
+            self.standing.in_secret()
+        } else {
+            self.standing
+        };
+        Self {
+            standing,
+            secret,
+            ..self
+        }
     }
 
     /// The same case for another operation.

@@ -121,7 +121,7 @@ impl Trial<'_> {
             circles: self.circles,
         };
         let case = Case::new(actor, &fact.dmp_id, facts, Operation::ReadDocuments, self.moment, book);
-        open(&case)
+        open(&case.in_secret(fact.secret))
     }
 }
 

@@ -28,6 +28,11 @@ pub struct Standing {
     pub authorization_end: Option<Timestamp>,
     /// There was such an authorisation, and its term is over.
     pub authorization_expired: bool,
+    /// A professional who may consult in secret connections: elsewhere the authorisation would show in the open chain of
+    /// the dossier's journal, and so to representatives.
+    pub authorized_in_secret: bool,
+    /// Until when.
+    pub secret_authorization_end: Option<Timestamp>,
     /// A member of the care team, by name or through the structure in which it acts.
     pub care_team: bool,
     /// Until when; the later one of two memberships.
@@ -69,8 +74,21 @@ impl Standing {
         standing
     }
 
+    /// The same in a secret connection, where secret authorisations count too.
+    pub(crate) fn in_secret(self) -> Self {
+        Self {
+            authorized: self.authorized || self.authorized_in_secret,
+            authorization_end: self.authorization_end.max(self.secret_authorization_end),
+            ..self
+        }
+    }
+
     fn take(&mut self, ground: Ground, fact: &Fact, holds: bool) {
         match ground {
+            Ground::Authorization if fact.secret => {
+                self.authorized_in_secret |= holds;
+                self.secret_authorization_end = self.secret_authorization_end.max(fact.valid_until.filter(|_| holds));
+            }
             Ground::Authorization if !holds => self.authorization_expired = true,
             _ if !holds => {}
             Ground::CreationConsent => self.creation_consented = true,

@@ -385,6 +385,30 @@ fn an_expired_authorisation_opens_nothing_and_is_told_as_expired() {
     assert_eq!(decision.authorization_state, AuthorizationState::Expired);
 }
 
+/// L1111-5: openly, it would show in the open chain of the journal, which representatives read.
+#[test]
+fn a_secret_authorisation_counts_in_secret_connections_only() {
+    let secret = Fact {
+        secret: true,
+        ..authorized()
+    };
+    let (live, dmp_id) = (facts([consented(), secret]), cases::dmp_id());
+    let physician = physician();
+    let case = Case::new(
+        &physician,
+        &dmp_id,
+        &live,
+        ReadDocuments,
+        cases::moment(),
+        cases::book(),
+    );
+    assert_eq!(verdict(&case).unwrap_err(), DEFAULT);
+    let secretly = decide(&case.in_secret(true));
+    assert_eq!(secretly.bases[0].rule, "authorised-professional");
+    assert_eq!(decide(&case).authorization_state, AuthorizationState::Absent);
+    assert_eq!(secretly.authorization_state, AuthorizationState::Valid);
+}
+
 /// TD 0.2.
 #[test]
 fn every_decision_tells_a_professional_how_it_stands() {
@@ -1491,12 +1515,14 @@ proptest! {
         prop_assert_eq!(decided(&parent, &live, operation, mode), decided(&parent, &open, operation, mode));
     }
 
-    /// L1111-5: a secret connection is discretion, and no way in.
+    /// L1111-5: a secret connection is discretion, and no way in but for those whom the minor has let in secretly.
     #[test]
-    fn a_secret_connection_opens_nothing_that_an_open_one_does_not(
+    fn a_secret_connection_opens_nothing_more_but_by_a_secret_authorisation(
         actor in any_professional(), live in prop::collection::vec(any_fact(), 0..12),
         operation in any_operation(), mode in any_mode(),
     ) {
+        let let_in = |fact: &Fact| fact.secret && matches!(fact.what, What::Authorization(_));
+        let live: Vec<Fact> = live.into_iter().filter(|fact| !let_in(fact)).collect();
         let open = opens(&actor, &live, operation, (mode, false));
         prop_assert!(open || !opens(&actor, &live, operation, (mode, true)));
     }

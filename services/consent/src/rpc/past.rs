@@ -96,7 +96,9 @@ impl<DB: Engine> Rpc<DB> {
         for party in &named {
             let actor = party.actor();
             let facts = facts::of_actor_at::<DB>(&mut connection, &dossier, &actor, revision, secrets).await?;
-            let case = Case::new(&actor, &dossier, &facts, Operation::ReadDocuments, moment, book);
+            // Whoever is let in secretly comes in by a secret connection, and is listed for whom secrets are told to.
+            let secret = secrets.told() && actor.role == Role::Professional;
+            let case = Case::new(&actor, &dossier, &facts, Operation::ReadDocuments, moment, book).in_secret(secret);
             let entry = lasting(&case)
                 .ok()
                 .map(|(bases, end)| render::party(party, &bases, end));
