@@ -6,6 +6,7 @@ use dmp::suite::{Endpoints, Plan, Suite};
 use dmp::tour::{SourceDocument, Visit};
 use dmp::{matrix, rules, tour, verify};
 use journal::VerifierKey;
+use load::Load;
 use serve::config::{Settings, TelemetrySettings};
 use serve::{Claims, telemetry};
 use std::io::{IsTerminal, Write};
@@ -43,6 +44,9 @@ enum Command {
     /// See what a version of the habilitation matrix changes, before it is published
     #[command(subcommand)]
     Matrix(Matrix),
+    /// Put the suite that runs on the folder under load, and say what it bears
+    #[command(subcommand)]
+    Load(Load),
     /// Run one service with its own configuration, as in production
     Serve(Serve),
 }
@@ -199,6 +203,7 @@ async fn main() -> ExitCode {
         Some(Command::Verify(options)) => check(&data, &options),
         Some(Command::Rules) => print_rules(),
         Some(Command::Matrix(asked)) => compare(&data, asked).await,
+        Some(Command::Load(asked)) => load(data, asked).await,
         Some(Command::Serve(options)) => run(options).await,
     };
     done.unwrap_or_else(|error| {
@@ -419,6 +424,25 @@ async fn compare(data: &Path, asked: Matrix) -> Outcome {
         Matrix::WhatIf { file } => matrix::what_if(data, &clock, &file, out).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn load(data: PathBuf, asked: Load) -> Outcome {
+    let home = Home::open(&data, &Random::system())?;
+    let folder = load::Folder {
+        endpoints: home.read_endpoints().ok().map(|endpoints| load::Endpoints {
+            identifier: endpoints.identifier,
+            consent: endpoints.consent,
+            dossier: endpoints.dossier,
+            messaging: endpoints.messaging,
+        }),
+        issuer: home.people()?,
+        path: data,
+    };
+    Ok(if asked.execute(folder).await? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 async fn run(options: Serve) -> Outcome {

@@ -1,0 +1,347 @@
+//! The operator's command line: `dmp load …`.
+
+use clap::{Args, Subcommand};
+use serve::TokenIssuer;
+use serve::tls::Client as Tls;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use store::random::Random;
+use store::time::Clock;
+use tokio::process::{Child, Command};
+
+use crate::report::Report;
+use crate::run::{Play, run};
+use crate::scenario::Scenario;
+use crate::target::{Clients, Endpoints, Target};
+use crate::usage::Watched;
+use crate::{LoadError, ledger};
+
+/// What `dmp load` can do.
+#[derive(Debug, Subcommand)]
+pub enum Load {
+    /// Play a scenario: calls that arrive whatever the services answer, and a report
+    Run(Run),
+    /// Read back everything that a ledger says was acknowledged; fails when something is lost, unclear or late
+    Check(Check),
+}
+
+/// Where the services answer, and how they are recognised.
+#[derive(Debug, Args)]
+pub struct Reach {
+    /// Address of a service instead of the one in the folder's endpoints.toml, as consent=https://127.0.0.1:7002
+    #[arg(long = "endpoint", value_parser = endpoint, value_name = "SERVICE=URL")]
+    endpoints: Vec<(String, String)>,
+    /// Authorities (PEM) that vouch for the services' certificates, for https:// addresses
+    #[arg(long, requires = "trust_domain")]
+    trust: Option<PathBuf>,
+    /// The trust domain in the services' certificates
+    #[arg(long, requires = "trust")]
+    trust_domain: Option<String>,
+}
+
+/// `dmp load run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The scenario (TOML); without one, a small one of a minute
+    scenario: Option<PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
+    /// Client processes that share the load
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    processes: u16,
+    /// Enter each acknowledged write into this file, and repeat refused ones until they are acknowledged
+    #[arg(long)]
+    ledger: Option<PathBuf>,
+    /// Go on at the last rate until SIGTERM or SIGINT
+    #[arg(long)]
+    until_signal: bool,
+    /// A process to look at, as consent=4711; by default the suite that runs on the folder
+    #[arg(long = "pid", value_parser = Watched::parse, value_name = "NAME=PID")]
+    pids: Vec<Watched>,
+    /// Write the report as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Say nothing while it runs
+    #[arg(long)]
+    quiet: bool,
+    /// Which client process this is; given by the first to the others
+    #[arg(long, hide = true, value_parser = share, default_value = "0/1")]
+    share: (usize, usize),
+}
+
+/// `dmp load check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The file that `dmp load run --ledger` wrote; its report is beside it
+    #[arg(long)]
+    ledger: PathBuf,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+fn endpoint(text: &str) -> Result<(String, String), String> {
+    let (service, url) = text.split_once('=').ok_or("must be SERVICE=URL")?;
+    Ok((service.to_owned(), url.to_owned()))
+}
+
+fn share(text: &str) -> Result<(usize, usize), String> {
+    let parts = text
+        .split_once('/')
+        .and_then(|(own, all)| Some((own.parse().ok()?, all.parse().ok()?)));
+    parts
+        .filter(|(own, all)| own < all)
+        .ok_or_else(|| "must be I/N".to_owned())
+}
+
+/// A suite's folder, as the command line knows it.
+#[derive(Clone)]
+pub struct Folder {
+    /// The folder.
+    pub path: PathBuf,
+    /// Where its suite answered when it last started.
+    pub endpoints: Option<Endpoints>,
+    /// Mints its tokens.
+    pub issuer: TokenIssuer,
+}
+
+impl std::fmt::Debug for Folder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Folder({})", self.path.display())
+    }
+}
+
+impl Load {
+    /// Does it. Answers whether all was as it must be.
+    ///
+    /// # Errors
+    /// [`LoadError`] when it cannot be done.
+    pub async fn execute(self, folder: Folder) -> Result<bool, LoadError> {
+        match self {
+            Self::Run(asked) => asked.execute(folder).await,
+            Self::Check(asked) => asked.execute(folder).await,
+        }
+    }
+}
+
+impl Reach {
+    fn target(&self, folder: Folder) -> Result<Target, LoadError> {
+        let mut endpoints = folder.endpoints.unwrap_or_else(|| Endpoints {
+            identifier: String::new(),
+            consent: String::new(),
+            dossier: String::new(),
+            messaging: String::new(),
+        });
+        for (service, url) in &self.endpoints {
+            let place = match service.as_str() {
+                "identifier" => &mut endpoints.identifier,
+                "consent" => &mut endpoints.consent,
+                "dossier" => &mut endpoints.dossier,
+                "messaging" => &mut endpoints.messaging,
+                _ => return Err(LoadError::Service(service.clone())),
+            };
+            place.clone_from(url);
+        }
+        let clock = Clock::system();
+        let tls = match (&self.trust, &self.trust_domain) {
+            (Some(trust), Some(domain)) => Some(tls(trust, domain, clock.clone())?),
+            _ => None,
+        };
+        Ok(Target {
+            endpoints,
+            tls,
+            issuer: folder.issuer,
+            clock,
+            random: Random::system(),
+            folder: folder.path,
+        })
+    }
+}
+
+fn tls(trust: &Path, domain: &str, clock: Clock) -> Result<Tls, LoadError> {
+    let authorities = std::fs::read(trust).map_err(|source| LoadError::file(trust, source))?;
+    Tls::new(&authorities, domain, clock).map_err(|error| LoadError::Trust(error.to_string()))
+}
+
+impl Run {
+    async fn execute(self, folder: Folder) -> Result<bool, LoadError> {
+        let scenario = Scenario::load(self.scenario.as_deref())?;
+        let target = self.reach.target(folder)?;
+        let report = if self.processes > 1 {
+            self.several(&target, scenario).await?
+        } else {
+            run(&target, scenario, self.play(&target, self.share), stop_requested()).await?
+        };
+        if let Some(path) = &self.json {
+            write(path, &json(&report)?)?;
+        }
+        if let Some(ledger) = &self.ledger {
+            write(&beside(ledger), &json(&report)?)?;
+        }
+        if self.share.1 == 1 {
+            say(&report.text());
+        }
+        Ok(true)
+    }
+
+    fn play(&self, target: &Target, share: (usize, usize)) -> Play {
+        let watched = if self.pids.is_empty() {
+            Watched::of_folder(&target.folder).into_iter().collect()
+        } else {
+            self.pids.clone()
+        };
+        Play {
+            ledger: self.ledger.clone(),
+            share,
+            watched,
+            progress: !self.quiet,
+            endless: self.until_signal,
+        }
+    }
+
+    /// Settles the population, then plays in several processes: this one is the first, and adds up what the others say.
+    async fn several(&self, target: &Target, scenario: Scenario) -> Result<Report, LoadError> {
+        let shares = usize::from(self.processes);
+        let reports = tempfile::tempdir().map_err(|source| LoadError::file(Path::new("."), source))?;
+        let clients = Clients::new(target, scenario.connections, scenario.deadline())?;
+        // Once and before the others look for it.
+        crate::population::Population::settle(target, &clients, &scenario, (0, shares)).await?;
+        let report_of = |share: usize| reports.path().join(format!("{share}.json"));
+        let others = (1..shares).map(|share| self.start(share, &report_of(share)));
+        let others = others.collect::<Result<Vec<Child>, _>>()?;
+        let mut report = run(target, scenario, self.play(target, (0, shares)), stop_requested()).await?;
+        for (mut other, share) in others.into_iter().zip(1..) {
+            let ended = other
+                .wait()
+                .await
+                .map_err(|source| LoadError::file(Path::new("load"), source))?;
+            if !ended.success() {
+                return Err(LoadError::Panicked);
+            }
+            let path = report_of(share);
+            let text = std::fs::read_to_string(&path).map_err(|source| LoadError::file(&path, source))?;
+            report.add(&serde_json::from_str(&text).map_err(|error| LoadError::Report(error.to_string()))?);
+        }
+        Ok(report)
+    }
+
+    /// Starts another client process, told what this one was told. A signal from the terminal reaches all of them.
+    fn start(&self, share: usize, report: &Path) -> Result<Child, LoadError> {
+        let failed = |source| LoadError::file(Path::new("load"), source);
+        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        command
+            .args(without_processes(std::env::args_os().skip(1)))
+            .args([
+                "--share".to_owned(),
+                format!("{share}/{}", self.processes),
+                "--quiet".to_owned(),
+            ])
+            .arg("--json")
+            .arg(report)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command.spawn().map_err(failed)
+    }
+}
+
+/// The arguments but `--processes`, `--json` and what belongs to them, and `--quiet`.
+fn without_processes(arguments: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    let mut kept = Vec::new();
+    let mut skip = false;
+    for argument in arguments {
+        let text = argument.to_string_lossy();
+        let belongs = std::mem::take(&mut skip);
+        skip = matches!(text.as_ref(), "--processes" | "--json" | "--html");
+        let joined = ["--processes=", "--json=", "--html="]
+            .iter()
+            .any(|name| text.starts_with(name));
+        if !(belongs || skip || joined || text == "--quiet") {
+            kept.push(argument);
+        }
+    }
+    kept
+}
+
+impl Check {
+    async fn execute(self, folder: Folder) -> Result<bool, LoadError> {
+        let target = self.reach.target(folder)?;
+        let found = ledger::check(&self.ledger, &target).await?;
+        let report = match std::fs::read_to_string(beside(&self.ledger)) {
+            Ok(text) => {
+                Some(serde_json::from_str::<Report>(&text).map_err(|error| LoadError::Report(error.to_string()))?)
+            }
+            // A load that was killed wrote none; what it acknowledged is in the ledger all the same.
+            Err(_) => None,
+        };
+        let (unclear, late) = report
+            .as_ref()
+            .map_or((0, 0), |report| (report.unclear(), report.outlived()));
+        if let Some(report) = &report {
+            say(&report.text());
+        }
+        for (kind, count) in &found.entries {
+            say(&format!("acknowledged: {count} {kind}\n"));
+        }
+        for line in found.lost.iter().take(20) {
+            say(&format!("LOST {line}\n"));
+        }
+        for line in found.unanswered.iter().take(20) {
+            say(&format!("NOT ANSWERED {line}\n"));
+        }
+        let (lost, unanswered) = (found.lost.len(), found.unanswered.len());
+        say(&format!(
+            "lost: {lost}, not answered: {unanswered}, unclear: {unclear}, late: {late}\n"
+        ));
+        Ok(lost == 0 && unanswered == 0 && unclear == 0 && late == 0 && !found.entries.is_empty())
+    }
+}
+
+/// The report of a load that kept a ledger.
+fn beside(ledger: &Path) -> PathBuf {
+    ledger.with_added_extension("json")
+}
+
+fn json(report: &Report) -> Result<String, LoadError> {
+    serde_json::to_string(report).map_err(|error| LoadError::Report(error.to_string()))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), LoadError> {
+    std::fs::write(path, text).map_err(|source| LoadError::file(path, source))
+}
+
+fn say(text: &str) {
+    // Whoever has closed the pipe wants to read no more.
+    let _closed = std::io::stdout().write_all(text.as_bytes());
+}
+
+async fn stop_requested() {
+    if serve::stop_requested().await.is_err() {
+        // Signals cannot be listened for: the load ends by itself, or is killed.
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_process_is_told_the_same_but_for_its_share() {
+        let given = [
+            "load",
+            "run",
+            "a.toml",
+            "--processes",
+            "3",
+            "--json=x",
+            "--quiet",
+            "--html",
+            "y",
+            "--until-signal",
+        ];
+        let kept = without_processes(given.iter().map(Into::into));
+        assert_eq!(kept, ["load", "run", "a.toml", "--until-signal"]);
+        assert_eq!(share("1/2"), Ok((1, 2)));
+        assert!(share("2/2").is_err() && share("x").is_err());
+    }
+}

@@ -1,0 +1,142 @@
+//! What a load promises.
+
+use journeys::Stage;
+use load::{DocumentSize, Endpoints, Phase, Play, Report, Scenario, Sizes, Target, check, run};
+use std::collections::BTreeSet;
+use testkit::Bench;
+
+testkit::on_both_engines! {
+    counts_add_up,
+    a_ledger_finds_everything_and_misses_what_is_missing,
+}
+
+fn scenario() -> Scenario {
+    Scenario {
+        population: Sizes {
+            beneficiaries: 12,
+            dossiers: 4,
+            documents: 1,
+            physicians: 2,
+            zipf: 1.0,
+        },
+        documents: vec![DocumentSize {
+            bytes: 20_000,
+            weight: 1,
+        }],
+        watchers: 2,
+        verify: true,
+        // A debug build on a busy machine is slow; nothing here is about speed.
+        deadline_ms: 60_000,
+        phases: vec![Phase {
+            seconds: 1.5,
+            rate: 60.0,
+            to: None,
+        }],
+        ..Scenario::default()
+    }
+}
+
+fn target(stage: &Stage) -> Target {
+    let endpoints = stage.suite.endpoints.clone();
+    Target {
+        endpoints: Endpoints {
+            identifier: endpoints.identifier,
+            consent: endpoints.consent,
+            dossier: endpoints.dossier,
+            messaging: endpoints.messaging,
+        },
+        tls: None,
+        issuer: stage.home.people().unwrap(),
+        clock: stage.bench.clock.clone(),
+        random: stage.bench.random.clone(),
+        folder: stage.bench.folder().to_owned(),
+    }
+}
+
+async fn play(target: &Target, play: Play) -> Report {
+    run(target, scenario(), play, std::future::pending()).await.unwrap()
+}
+
+/// Every call that was due is found again under exactly one heading, by kind and by second; all succeed; and the second
+/// load finds the population of the first.
+async fn counts_add_up(bench: Bench) {
+    let stage = Stage::on(bench).await;
+    let target = target(&stage);
+    let first = play(&target, Play::default()).await;
+    let total = first.total();
+    assert!(total.intended > 40, "{}", total.intended);
+    assert_eq!(total.intended, total.done() + total.failures() + total.not_sent);
+    assert_eq!(
+        (total.failures(), total.not_sent, first.unclear()),
+        (0, 0, 0),
+        "{}",
+        first.text()
+    );
+    assert_eq!(total.endings.values().sum::<u64>(), total.done());
+    let by_second: u64 = first.seconds.iter().map(|second| second.done).sum();
+    assert_eq!(by_second, total.done());
+    let kinds: BTreeSet<&str> = first.operations.keys().map(String::as_str).collect();
+    assert!(kinds.is_superset(&BTreeSet::from([
+        "resolve",
+        "authorize",
+        "submit",
+        "list",
+        "read",
+        "send"
+    ])));
+    assert!(first.operations["read"].bytes >= 18_000 * first.operations["read"].done());
+
+    let accesses = stage.bench.folder().join("load-population.json");
+    let remembered = std::fs::read(&accesses).unwrap();
+    let second = play(&target, Play::default()).await;
+    assert_eq!(second.total().failures(), 0, "{}", second.text());
+    assert_eq!(std::fs::read(&accesses).unwrap(), remembered);
+    std::fs::remove_file(&accesses).unwrap();
+    let third = play(&target, Play::default()).await;
+    assert_eq!(
+        third.total().failures(),
+        0,
+        "settled again, it is the same: {}",
+        third.text()
+    );
+    stage.suite.stop().await;
+}
+
+/// What was acknowledged is read back after a restart; a write that never happened is called lost.
+async fn a_ledger_finds_everything_and_misses_what_is_missing(bench: Bench) {
+    let stage = Stage::on(bench).await;
+    let ledger = stage.bench.folder().join("ledger");
+    let play_with_ledger = Play {
+        ledger: Some(ledger.clone()),
+        ..Play::default()
+    };
+    let report = play(&target(&stage), play_with_ledger).await;
+    let done = |kind: &str| usize::try_from(report.operations[kind].done()).unwrap();
+    let stage = stage.restart().await;
+    let found = check(&ledger, &target(&stage)).await.unwrap();
+    assert_eq!((found.lost, found.unanswered), (Vec::new(), Vec::new()));
+    assert_eq!(found.entries["document"], done("submit"));
+    assert_eq!(found.entries["message"], done("send"));
+    assert_eq!(found.entries["consent"], done("consent"));
+
+    let text = std::fs::read_to_string(&ledger).unwrap();
+    let document = text.lines().find(|line| line.starts_with("document")).unwrap();
+    let message = text.lines().find(|line| line.starts_with("message")).unwrap();
+    let consent = text.lines().find(|line| line.starts_with("consent")).unwrap();
+    let (rest, _digest) = document.rsplit_once(' ').unwrap();
+    let (sender, digest) = message.rsplit_once(' ').unwrap();
+    let (sender, _message_id) = sender.rsplit_once(' ').unwrap();
+    let (holder, _consent_id) = consent.rsplit_once(' ').unwrap();
+    let nobodys = "5b0ee7c1-4f25-4c4c-9d0d-0123456789ab";
+    let forged = [
+        format!("{rest} {}", "00".repeat(32)),
+        format!("{} {}", document.replace("^", "^absent-"), ""),
+        format!("{sender} {nobodys} {digest}"),
+        format!("{holder} {nobodys}"),
+    ];
+    let forged: String = forged.iter().map(|line| format!("{}\n", line.trim_end())).collect();
+    std::fs::write(&ledger, format!("{forged}{text}document half a li")).unwrap();
+    let found = check(&ledger, &target(&stage)).await.unwrap();
+    assert_eq!(found.lost.len(), 4, "{:?}", found.lost);
+    stage.suite.stop().await;
+}
