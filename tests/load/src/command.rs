@@ -6,10 +6,12 @@ use serve::tls::Client as Tls;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 use store::random::Random;
 use store::time::Clock;
 use tokio::process::{Child, Command};
 
+use crate::ratios::{Measure, measure};
 use crate::report::Report;
 use crate::run::{Play, run};
 use crate::scenario::Scenario;
@@ -22,6 +24,8 @@ use crate::{LoadError, ledger};
 pub enum Load {
     /// Play a scenario: calls that arrive whatever the services answer, and a report
     Run(Run),
+    /// Compare each kind of call to its floors, in turn: a bare gRPC call, and its SQL statements alone
+    Ratios(Compare),
     /// Read back everything that a ledger says was acknowledged; fails when something is lost, unclear or late
     Check(Check),
 }
@@ -68,6 +72,34 @@ pub struct Run {
     /// Which client process this is; given by the first to the others
     #[arg(long, hide = true, value_parser = share, default_value = "0/1")]
     share: (usize, usize),
+}
+
+/// `dmp load ratios`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    #[command(flatten)]
+    reach: Reach,
+    /// Calls under way at once
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    callers: u16,
+    /// Connections to each service
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    connections: u16,
+    /// Rounds, of which the median is told
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    rounds: u16,
+    /// Milliseconds that each contender has in each round
+    #[arg(long, default_value_t = 700, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    slot_ms: u64,
+    /// Documents in each of the 64 dossiers
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    documents: u16,
+    /// For a suite on PostgreSQL: a database on the same server for the statements alone; its schemas load_… are made anew
+    #[arg(long, value_name = "URL")]
+    floor_database: Option<String>,
+    /// Write the ratios as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
 }
 
 /// `dmp load check`.
@@ -119,6 +151,7 @@ impl Load {
     pub async fn execute(self, folder: Folder) -> Result<bool, LoadError> {
         match self {
             Self::Run(asked) => asked.execute(folder).await,
+            Self::Ratios(asked) => asked.execute(folder).await,
             Self::Check(asked) => asked.execute(folder).await,
         }
     }
@@ -262,6 +295,27 @@ fn without_processes(arguments: impl Iterator<Item = std::ffi::OsString>) -> Vec
     kept
 }
 
+impl Compare {
+    async fn execute(self, folder: Folder) -> Result<bool, LoadError> {
+        let target = self.reach.target(folder)?;
+        let asked = Measure {
+            callers: self.callers.into(),
+            connections: self.connections.into(),
+            rounds: self.rounds.into(),
+            slot: Duration::from_millis(self.slot_ms),
+            documents: self.documents.into(),
+            floor_database: self.floor_database,
+            ..Measure::default()
+        };
+        let ratios = measure(&target, &asked).await?;
+        if let Some(path) = &self.json {
+            write(path, &json(&ratios)?)?;
+        }
+        say(&ratios.text());
+        Ok(true)
+    }
+}
+
 impl Check {
     async fn execute(self, folder: Folder) -> Result<bool, LoadError> {
         let target = self.reach.target(folder)?;
@@ -301,7 +355,7 @@ fn beside(ledger: &Path) -> PathBuf {
     ledger.with_added_extension("json")
 }
 
-fn json(report: &Report) -> Result<String, LoadError> {
+fn json(report: &impl serde::Serialize) -> Result<String, LoadError> {
     serde_json::to_string(report).map_err(|error| LoadError::Report(error.to_string()))
 }
 

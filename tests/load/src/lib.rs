@@ -13,10 +13,12 @@ mod deliveries;
 mod dice;
 mod dispatch;
 mod document;
+mod floor;
 mod ledger;
 mod operation;
 mod person;
 mod population;
+mod ratios;
 mod report;
 mod run;
 mod scenario;
@@ -24,9 +26,10 @@ mod tally;
 mod target;
 mod usage;
 
-pub use command::{Check, Folder, Load, Reach, Run};
+pub use command::{Check, Compare, Folder, Load, Reach, Run};
 pub use ledger::{Found, check};
 pub use operation::Operation;
+pub use ratios::{Measure, Ratios, Row, measure};
 pub use report::{Conditions, Report};
 pub use run::{Play, run};
 pub use scenario::{DocumentSize, Mix, Phase, Process, Scenario, Sizes};
@@ -38,6 +41,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use operation::Ending;
+
+/// The SQL statements, each once, that a call is compared to by `dmp load ratios`; `None` for one that has no such floor.
+pub fn floor_statements(operation: Operation) -> Option<std::collections::BTreeSet<&'static str>> {
+    floor::supply::texts(operation)
+}
 
 /// Why a load cannot be played or checked.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +85,15 @@ pub enum LoadError {
     /// A line of a ledger is none.
     #[error("the ledger has a line that is none: {0}")]
     Ledger(String),
+    /// A floor's database cannot be opened.
+    #[error("a floor's database cannot be opened")]
+    Base(#[source] store::Error),
+    /// A floor's statement fails.
+    #[error("a floor's database does not do what the services' do")]
+    Floor(#[source] sqlx::Error),
+    /// A measurement cannot be taken.
+    #[error("a measurement cannot be taken: {0}")]
+    Measurement(String),
     /// A report cannot be written.
     #[error("the report cannot be written: {0}")]
     Report(String),

@@ -1,0 +1,81 @@
+//! Every SQL statement of the floors: those that the services run for the same call, word for word, which a test compares
+//! with what the services' driver tells; and those that fill an empty database before.
+
+pub(crate) const RESOLVE: &str =
+    "SELECT m.oid AS asked_oid, m.matricule AS asked_matricule, m.retirement AS asked_retirement, b.dmp_id AS dmp_id,
+     b.family_name AS family_name, b.given_names AS given_names, b.birth_date AS birth_date, b.sex AS sex,
+     b.birth_place AS birth_place, b.identity_status AS identity_status, b.version AS version,
+     b.created_at AS created_at, c.oid AS oid, c.matricule AS matricule FROM (VALUES ($1, $2)) AS v
+     JOIN matricules AS m ON m.oid = v.column1 AND m.matricule = v.column2
+     JOIN beneficiaries AS b ON b.dmp_id = m.dmp_id
+     JOIN matricules AS c ON c.dmp_id = m.dmp_id AND c.retirement = $3";
+pub(crate) const FACTS: &str =
+    "SELECT r.revision, f.fact_id, f.kind, f.subject, f.details, f.valid_until, f.recorded_at, f.recorded_by,
+            f.revision_from, f.revision_to, f.ended_at, f.secret
+     FROM dossier_revisions r LEFT JOIN facts f ON f.dmp_id = r.dmp_id AND f.revision_to IS NULL
+          AND f.subject IN ($2, $3, $4, $5, $6, $7, $8, $9)
+     WHERE r.dmp_id = $1";
+pub(crate) const DOSSIER: &str = "SELECT * FROM dossiers WHERE dmp_id = $1";
+pub(crate) const LIST: &str = "SELECT d.* FROM documents d WHERE d.dmp_id = $1 AND d.type_code NOT IN ($2, $3)
+     AND (d.submitted_by = $4 OR EXISTS (SELECT 1 FROM document_authors a
+          WHERE a.dmp_id = d.dmp_id AND a.unique_id = d.unique_id AND a.author_id = $5)
+     OR (d.masked = FALSE)) AND d.status IN ($6) ORDER BY d.service_start DESC, d.unique_id LIMIT $7";
+pub(crate) const CLAIM: &str = "INSERT INTO requests (caller, request_id, method, digest, response, recorded_at)
+     VALUES ($1, $2, $3, $4, NULL, $5) ON CONFLICT DO NOTHING RETURNING request_id";
+pub(crate) const ANSWER: &str = "UPDATE requests SET response = $3 WHERE caller = $1 AND request_id = $2";
+pub(crate) const FIND: &str = "SELECT * FROM documents WHERE dmp_id = $1 AND unique_id = $2";
+pub(crate) const CHANGE: &str = "UPDATE dossiers SET changes = changes + 1 WHERE dmp_id = $1 RETURNING *";
+pub(crate) const DOCUMENT: &str =
+    "INSERT INTO documents (dmp_id, unique_id, logical_id, entry_uuid, status, type_code, class_code, masked,
+     hidden_from_holder, hidden_from_representatives, announce_by, service_start, media_type, size, sha256,
+     submitted_by, submitted_at, description)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+pub(crate) const AUTHOR: &str =
+    "INSERT INTO document_authors (dmp_id, author_id, unique_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+pub(crate) const KEY: &str = "INSERT INTO document_keys (dmp_id, logical_id, key, chunks) VALUES ($1, $2, $3, $4)";
+pub(crate) const CONTENT: &str =
+    "INSERT INTO document_contents (dmp_id, logical_id, chunk, sealed) VALUES ($1, $2, $3, $4)";
+pub(crate) const DUTY_USE: &str =
+    "INSERT INTO duty_uses (physician_id, dmp_id, occurred_at, entry_id) VALUES ($1, $2, $3, $4)";
+pub(crate) const MAILBOX: &str = "SELECT * FROM mailboxes WHERE mailbox_id = $1";
+pub(crate) const NUMBER: &str =
+    "UPDATE mailboxes SET sequence = sequence + 1 WHERE address = $1 RETURNING mailbox_id, sequence, closed_at";
+pub(crate) const MESSAGE: &str =
+    "INSERT INTO messages (message_id, mailbox_id, sequence, deposit_id, reading_wanted, header_key, header)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)";
+pub(crate) const BODY: &str = "INSERT INTO bodies (message_id, sha256, body_key, body) VALUES ($1, $2, $3, $4)";
+pub(crate) const DELIVERY: &str = "INSERT INTO deliveries (mailbox_id, sequence, message_id) VALUES ($1, $2, $3)";
+pub(crate) const PUBLISH: &str =
+    "INSERT INTO outbox (feed, key, payload, created_at, position) VALUES ($1, $2, $3, $4, NULL)";
+pub(crate) const HEADS: &str =
+    "SELECT e.subject AS subject, e.sequence AS sequence, e.leaf_hash AS leaf_hash FROM (VALUES ($1)) AS v
+     JOIN journal_entries e ON e.subject = v.column1 AND e.log_id = $2
+     AND e.sequence = (SELECT MAX(m.sequence) FROM journal_entries m WHERE m.subject = v.column1 AND m.log_id = $3)";
+pub(crate) const ENTRY: &str =
+    "INSERT INTO journal_entries (log_id, leaf_index, entry_id, subject, sequence, previous, recorded_at,
+     salt, payload, content, leaf_hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+pub(crate) const NODE: &str = "INSERT INTO journal_nodes (log_id, level, position, hash) VALUES ($1, $2, $3, $4)";
+pub(crate) const LOCK: &str =
+    "UPDATE journal_logs SET tree_size = tree_size WHERE log_id = $1 RETURNING tree_size AS tree_size";
+pub(crate) const SIZE: &str = "UPDATE journal_logs SET tree_size = $2 WHERE log_id = $1";
+pub(crate) const CHECKPOINT: &str = "INSERT INTO journal_checkpoints (log_id, tree_size, note) VALUES ($1, $2, $3)";
+
+pub(crate) const PERSON: &str =
+    "INSERT INTO beneficiaries (dmp_id, family_name, given_names, birth_date, sex, birth_place, identity_status, version,
+     created_at, updated_at) VALUES ($1, $2, $3, '19850412', 'F', '69123', 'QUALIFIED', 1, 0, 0)";
+pub(crate) const MATRICULE: &str =
+    "INSERT INTO matricules (oid, matricule, dmp_id, retirement, recorded_at) VALUES ($1, $2, $3, 0, 0)";
+pub(crate) const REVISION: &str = "INSERT INTO dossier_revisions (dmp_id, revision) VALUES ($1, 2)";
+pub(crate) const FACT: &str =
+    "INSERT INTO facts (dmp_id, fact_id, kind, subject, details, recorded_at, recorded_by, revision_from)
+     VALUES ($1, $2, $3, $4, $5, 0, 'holder', 1)";
+pub(crate) const OPEN: &str =
+    "INSERT INTO dossiers (dmp_id, opened_at, key, revision, changes) VALUES ($1, 0, $2, 1, 0)";
+pub(crate) const PARTY: &str =
+    "INSERT INTO parties (kind, party_id, name, given_name, profession, specialty, search_key, updated_at)
+     VALUES ('PROFESSIONAL', $1, 'CHARGE', 'Camille', '10', 'SM26', $2, 0)";
+pub(crate) const OPEN_MAILBOX: &str =
+    "INSERT INTO mailboxes (mailbox_id, address, type, owner_kind, owner_id, unlisted, description, sequence, opened_at)
+     VALUES ($1, $2, 'PER', 'PROFESSIONAL', $3, $4, '', 0, 0)";
+pub(crate) const LOG: &str =
+    "INSERT INTO journal_logs (log_id, origin, verifier_key, tree_size) VALUES ($1, 'load.example/floor', '', 0)";

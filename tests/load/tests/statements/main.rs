@@ -1,0 +1,186 @@
+//! The floors run what the services run: their statements are compared with those that the database's driver tells.
+//!
+//! A test binary of its own: what it captures is the telemetry of its whole process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+use journeys::Stage;
+use load::{
+    DocumentSize, Endpoints, Mix, Operation, Phase, Play, Process, Scenario, Sizes, Target, floor_statements, run,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use testkit::{Bench, Engine};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::layer::{Context, SubscriberExt};
+
+/// What the services run and the floors leave out: the staging, which lets a change and its entry commit together before
+/// the entry has its place in the log; and what goes on beside the calls.
+const LEFT_OUT: [&str; 10] = [
+    "INSERT INTO journal_staged",
+    "DELETE FROM journal_staged",
+    "JOIN journal_staged",
+    "FROM journal_staged",
+    "JOIN journal_entries e ON e.entry_id",
+    "SELECT 1",
+    "FROM feed_head",
+    "UPDATE feed_head",
+    "FROM outbox",
+    "UPDATE outbox",
+];
+
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<BTreeMap<String, u64>>>);
+
+/// The text of a statement: in full where it is long, as its summary where it is short.
+#[derive(Default)]
+struct Text {
+    full: String,
+    summary: String,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "db.statement" => value.clone_into(&mut self.full),
+            "summary" => value.clone_into(&mut self.summary),
+            _ => {}
+        }
+    }
+}
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Seen {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() != "sqlx::query" {
+            return;
+        }
+        let mut text = Text::default();
+        event.record(&mut text);
+        let text = if text.full.is_empty() { text.summary } else { text.full };
+        *self.0.lock().unwrap().entry(plain(&text)).or_default() += 1;
+    }
+}
+
+/// Without what does not matter: breaks, names of parameters, and how many rows an insertion has.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character == '$' {
+            while characters.next_if(char::is_ascii_digit).is_some() {}
+            plain.push('?');
+        } else {
+            plain.push(character);
+        }
+    }
+    let words: Vec<&str> = plain.split_whitespace().collect();
+    let mut plain = words.join(" ").replace("( ", "(").replace(" )", ")");
+    for width in [4, 11] {
+        let row = format!("({})", vec!["?"; width].join(", "));
+        while plain.contains(&format!("{row}, {row}")) {
+            plain = plain.replace(&format!("{row}, {row}"), &row);
+        }
+    }
+    plain
+}
+
+fn only(operation: Operation) -> Mix {
+    let weight = |of| u32::from(of == operation);
+    Mix {
+        resolve: weight(Operation::Resolve),
+        authorize: weight(Operation::Authorize),
+        submit: weight(Operation::Submit),
+        list: weight(Operation::List),
+        read: 0,
+        send: weight(Operation::Send),
+        retrieve: 0,
+        watch: 0,
+        consent: 0,
+        withdraw: 0,
+    }
+}
+
+fn scenario(operation: Operation) -> Scenario {
+    Scenario {
+        population: Sizes {
+            beneficiaries: 4,
+            dossiers: 2,
+            documents: 1,
+            physicians: 2,
+            zipf: 0.0,
+        },
+        arrivals: Process::Constant,
+        mix: only(operation),
+        watchers: 0,
+        deadline_ms: 60_000,
+        documents: vec![DocumentSize {
+            bytes: 20_000,
+            weight: 1,
+        }],
+        phases: vec![Phase {
+            seconds: 1.01,
+            rate: 10.0,
+            to: None,
+        }],
+        ..Scenario::default()
+    }
+}
+
+/// Whatever a service runs once for every call is in the call's floor, and nothing is in it that the service does not run.
+/// On SQLite; that both engines get the same text is the rule of the house.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_floors_run_the_statements_of_the_services() {
+    let seen = Seen::default();
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(seen.clone())).unwrap();
+    let stage = Stage::on(Bench::new(Engine::Sqlite).unwrap()).await;
+    let endpoints = stage.suite.endpoints.clone();
+    let target = Target {
+        endpoints: Endpoints {
+            identifier: endpoints.identifier,
+            consent: endpoints.consent,
+            dossier: endpoints.dossier,
+            messaging: endpoints.messaging,
+        },
+        tls: None,
+        issuer: stage.home.people().unwrap(),
+        clock: stage.bench.clock.clone(),
+        random: stage.bench.random.clone(),
+        folder: stage.bench.folder().to_owned(),
+    };
+    let play = async |operation| {
+        seen.0.lock().unwrap().clear();
+        let report = run(&target, scenario(operation), Play::default(), std::future::pending());
+        let done = report.await.unwrap().total().done();
+        (done, std::mem::take(&mut *seen.0.lock().unwrap()))
+    };
+    // Settles the population; afterwards only a sample of it is looked for, with less than a call's number of statements.
+    play(Operation::Resolve).await;
+    for operation in [
+        Operation::Resolve,
+        Operation::Authorize,
+        Operation::List,
+        Operation::Submit,
+        Operation::Send,
+    ] {
+        let (done, seen) = play(operation).await;
+        assert_eq!(done, 10, "{operation:?}");
+        let floor: BTreeSet<String> = floor_statements(operation).unwrap().into_iter().map(plain).collect();
+        let strange: Vec<&String> = floor.iter().filter(|text| !seen.contains_key(*text)).collect();
+        assert!(strange.is_empty(), "{operation:?}: no service runs {strange:#?}");
+        let of_each_call = seen.iter().filter(|(_, times)| **times >= done).map(|(text, _)| text);
+        let missing: Vec<&String> = of_each_call
+            .filter(|text| !floor.contains(*text) && !LEFT_OUT.iter().any(|left| text.contains(left)))
+            .collect();
+        assert!(missing.is_empty(), "{operation:?}: the floor leaves out {missing:#?}");
+    }
+    stage.suite.stop().await;
+}
