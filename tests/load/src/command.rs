@@ -3,14 +3,17 @@
 use clap::{Args, Subcommand};
 use serve::TokenIssuer;
 use serve::tls::Client as Tls;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use store::random::Random;
 use store::time::Clock;
 use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
 
+use crate::export::export;
 use crate::ratios::{Measure, measure};
 use crate::report::Report;
 use crate::run::{Play, run};
@@ -24,6 +27,8 @@ use crate::{LoadError, ledger};
 pub enum Load {
     /// Play a scenario: calls that arrive whatever the services answer, and a report
     Run(Run),
+    /// Write requests about the scenario's population as files for ghz, k6 and h2load
+    Export(Export),
     /// Compare each kind of call to its floors, in turn: a bare gRPC call, and its SQL statements alone
     Ratios(Compare),
     /// Read back everything that a ledger says was acknowledged; fails when something is lost, unclear or late
@@ -66,12 +71,27 @@ pub struct Run {
     /// Write the report as JSON
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Write the report as one page with plots
+    #[arg(long)]
+    html: Option<PathBuf>,
     /// Say nothing while it runs
     #[arg(long)]
     quiet: bool,
     /// Which client process this is; given by the first to the others
     #[arg(long, hide = true, value_parser = share, default_value = "0/1")]
     share: (usize, usize),
+}
+
+/// `dmp load export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Where to write; one token is among it
+    folder: PathBuf,
+    /// The scenario (TOML); without one, the small one
+    #[arg(long)]
+    scenario: Option<PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// `dmp load ratios`.
@@ -151,6 +171,11 @@ impl Load {
     pub async fn execute(self, folder: Folder) -> Result<bool, LoadError> {
         match self {
             Self::Run(asked) => asked.execute(folder).await,
+            Self::Export(asked) => {
+                let scenario = Scenario::load(asked.scenario.as_deref())?;
+                export(&asked.reach.target(folder)?, &scenario, &asked.folder).await?;
+                Ok(true)
+            }
             Self::Ratios(asked) => asked.execute(folder).await,
             Self::Check(asked) => asked.execute(folder).await,
         }
@@ -203,15 +228,18 @@ impl Run {
         let report = if self.processes > 1 {
             self.several(&target, scenario).await?
         } else {
-            run(&target, scenario, self.play(&target, self.share), stop_requested()).await?
+            run(&target, scenario, self.play(&target, self.share), self.stop_requested()).await?
         };
         if let Some(path) = &self.json {
             write(path, &json(&report)?)?;
         }
-        if let Some(ledger) = &self.ledger {
+        if let Some(path) = &self.html {
+            write(path, &report.page())?;
+        }
+        if let (Some(ledger), 0) = (&self.ledger, self.share.0) {
             write(&beside(ledger), &json(&report)?)?;
         }
-        if self.share.1 == 1 {
+        if self.share.0 == 0 {
             say(&report.text());
         }
         Ok(true)
@@ -241,8 +269,15 @@ impl Run {
         crate::population::Population::settle(target, &clients, &scenario, (0, shares)).await?;
         let report_of = |share: usize| reports.path().join(format!("{share}.json"));
         let others = (1..shares).map(|share| self.start(share, &report_of(share)));
-        let others = others.collect::<Result<Vec<Child>, _>>()?;
-        let mut report = run(target, scenario, self.play(target, (0, shares)), stop_requested()).await?;
+        let mut others = others.collect::<Result<Vec<Child>, _>>()?;
+        let leashes: Vec<_> = others.iter_mut().filter_map(|other| other.stdin.take()).collect();
+        let leashes = Mutex::new(leashes);
+        let let_go = || leashes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let stop = async {
+            stop_requested().await;
+            let_go();
+        };
+        let mut report = run(target, scenario, self.play(target, (0, shares)), stop).await?;
         for (mut other, share) in others.into_iter().zip(1..) {
             let ended = other
                 .wait()
@@ -258,7 +293,23 @@ impl Run {
         Ok(report)
     }
 
-    /// Starts another client process, told what this one was told. A signal from the terminal reaches all of them.
+    /// Completes when a signal asks for it, or, in a process that was started by another, when that one lets it go or ends.
+    async fn stop_requested(&self) {
+        if self.share.0 == 0 {
+            return stop_requested().await;
+        }
+        let (ended, end) = oneshot::channel();
+        std::thread::spawn(move || {
+            let _end = std::io::stdin().read(&mut [0]);
+            ended.send(())
+        });
+        tokio::select! {
+            () = stop_requested() => {}
+            _ = end => {}
+        }
+    }
+
+    /// Starts another client process, told what this one was told. It runs until it is done or its input ends.
     fn start(&self, share: usize, report: &Path) -> Result<Child, LoadError> {
         let failed = |source| LoadError::file(Path::new("load"), source);
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
@@ -271,7 +322,7 @@ impl Run {
             ])
             .arg("--json")
             .arg(report)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .kill_on_drop(true);
         command.spawn().map_err(failed)
     }

@@ -109,7 +109,10 @@ impl Population {
             None => {
                 let settled = settling.all(target).await?;
                 let text = serde_json::to_string(&settled).map_err(|error| LoadError::Report(error.to_string()))?;
-                std::fs::write(&remembered, text).map_err(|source| LoadError::file(&remembered, source))?;
+                if let Err(error) = std::fs::write(&remembered, text) {
+                    // It only costs the next load the same time again.
+                    eprintln!("the population is not remembered: {}: {error}", remembered.display());
+                }
                 settled
             }
         };

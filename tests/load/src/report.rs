@@ -118,6 +118,11 @@ impl Report {
         total
     }
 
+    /// For a browser: one page that needs nothing else.
+    pub fn page(&self) -> String {
+        crate::page::page(self)
+    }
+
     /// For a terminal.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n\n", self.conditions.sentence());

@@ -1,12 +1,15 @@
 //! What a load promises.
 
+use api::identifier::v1::ResolveIdentifierRequest;
 use journeys::Stage;
-use load::{DocumentSize, Endpoints, Phase, Play, Report, Scenario, Sizes, Target, check, run};
+use load::{DocumentSize, Endpoints, Phase, Play, Report, Scenario, Sizes, Target, check, export, run};
+use prost::Message;
 use std::collections::BTreeSet;
 use testkit::Bench;
 
 testkit::on_both_engines! {
     counts_add_up,
+    other_tools_get_requests_that_can_be_sent,
     a_ledger_finds_everything_and_misses_what_is_missing,
 }
 
@@ -86,12 +89,18 @@ async fn counts_add_up(bench: Bench) {
     ])));
     assert!(first.operations["read"].bytes >= 18_000 * first.operations["read"].done());
 
-    let accesses = stage.bench.folder().join("load-population.json");
-    let remembered = std::fs::read(&accesses).unwrap();
+    assert_eq!(
+        first.page().matches("<svg").count(),
+        4,
+        "a page with its plots, but for processes that nobody named"
+    );
+
+    let settled = stage.bench.folder().join("load-population.json");
+    let remembered = std::fs::read(&settled).unwrap();
     let second = play(&target, Play::default()).await;
     assert_eq!(second.total().failures(), 0, "{}", second.text());
-    assert_eq!(std::fs::read(&accesses).unwrap(), remembered);
-    std::fs::remove_file(&accesses).unwrap();
+    assert_eq!(std::fs::read(&settled).unwrap(), remembered);
+    std::fs::remove_file(&settled).unwrap();
     let third = play(&target, Play::default()).await;
     assert_eq!(
         third.total().failures(),
@@ -138,5 +147,31 @@ async fn a_ledger_finds_everything_and_misses_what_is_missing(bench: Bench) {
     std::fs::write(&ledger, format!("{forged}{text}document half a li")).unwrap();
     let found = check(&ledger, &target(&stage)).await.unwrap();
     assert_eq!(found.lost.len(), 4, "{:?}", found.lost);
+    stage.suite.stop().await;
+}
+
+/// Each method has its requests as JSON, the token beside them, and the framed one is a message of the contract.
+async fn other_tools_get_requests_that_can_be_sent(bench: Bench) {
+    let stage = Stage::on(bench).await;
+    let folder = stage.bench.folder().join("requests");
+    export(&target(&stage), &scenario(), &folder).await.unwrap();
+    let list = |name: &str| {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap()
+    };
+    for name in ["resolve", "authorize", "list", "read", "send"] {
+        assert_eq!(list(name).len(), 100, "{name}");
+    }
+    assert_eq!(list("submit").len(), 2, "a header and a chunk: one deposit");
+    let metadata = std::fs::read_to_string(folder.join("metadata.json")).unwrap();
+    assert!(metadata.contains("Bearer "));
+    let framed = std::fs::read(folder.join("request.bin")).unwrap();
+    let (frame, message) = framed.split_at(5);
+    assert_eq!(
+        frame,
+        [&[0], u32::try_from(message.len()).unwrap().to_be_bytes().as_slice()].concat()
+    );
+    let request = ResolveIdentifierRequest::decode(message).unwrap();
+    assert_eq!(list("resolve")[0]["ins"]["matricule"], request.ins.unwrap().matricule);
     stage.suite.stop().await;
 }
