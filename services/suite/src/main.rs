@@ -435,6 +435,7 @@ async fn load(data: PathBuf, asked: Load) -> Outcome {
             dossier: endpoints.dossier,
             messaging: endpoints.messaging,
         }),
+        trust: None,
         issuer: home.people()?,
         path: data,
     };

@@ -41,7 +41,7 @@ pub struct Reach {
     /// Address of a service instead of the one in the folder's endpoints.toml, as consent=https://127.0.0.1:7002
     #[arg(long = "endpoint", value_parser = endpoint, value_name = "SERVICE=URL")]
     endpoints: Vec<(String, String)>,
-    /// Authorities (PEM) that vouch for the services' certificates, for https:// addresses
+    /// Authorities (PEM) that vouch for the services' certificates, for https:// addresses; by default the folder's
     #[arg(long, requires = "trust_domain")]
     trust: Option<PathBuf>,
     /// The trust domain in the services' certificates
@@ -153,6 +153,8 @@ pub struct Folder {
     pub path: PathBuf,
     /// Where its suite answered when it last started.
     pub endpoints: Option<Endpoints>,
+    /// Who vouches for its services' certificates (a file of PEM), and in which trust domain; `None` without TLS.
+    pub trust: Option<(PathBuf, String)>,
     /// Mints its tokens.
     pub issuer: TokenIssuer,
 }
@@ -201,9 +203,10 @@ impl Reach {
             place.clone_from(url);
         }
         let clock = Clock::system();
-        let tls = match (&self.trust, &self.trust_domain) {
-            (Some(trust), Some(domain)) => Some(tls(trust, domain, clock.clone())?),
-            _ => None,
+        let given = self.trust.clone().zip(self.trust_domain.clone());
+        let tls = match given.or(folder.trust) {
+            Some((trust, domain)) => Some(tls(&trust, &domain, clock.clone())?),
+            None => None,
         };
         Ok(Target {
             endpoints,
