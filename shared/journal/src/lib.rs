@@ -25,6 +25,7 @@ pub mod history;
 mod log;
 mod nodes;
 pub mod note;
+mod observe;
 pub mod proof;
 mod reader;
 pub mod receipt;
@@ -38,7 +39,7 @@ pub use entry::{Entry, Link, Recorded};
 pub use error::{Error, Refusal, Result};
 pub use hash::Hash;
 pub use history::{History, Verified, VerifyError};
-pub use log::{Journal, Limits};
+pub use log::{Journal, JournalState, Limits};
 pub use note::{LogKey, VerifierKey};
 pub use receipt::Receipt;
 

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use store::observe::traced;
 use store::random::Random;
-use store::time::Clock;
+use store::time::{Clock, Timestamp};
 use store::{Db, Engine};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::entries;
 use crate::entry::{Entry, MAX_SUBJECT_BYTES};
 use crate::error::{Error, Result};
 use crate::note::{LogKey, VerifierKey};
+use crate::observe::{Metrics, Queue};
 use crate::receipt::Receipt;
 use crate::state;
 use crate::tree::Frontier;
@@ -60,6 +64,22 @@ pub(crate) struct Shared<DB: Engine> {
     pub(crate) verifier: VerifierKey,
     pub(crate) limits: Limits,
     queue: mpsc::Sender<Job>,
+    metrics: Metrics,
+}
+
+impl<DB: Engine> Queue for Shared<DB> {
+    fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+}
+
+/// Where a log stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct JournalState {
+    /// Entries in the tree.
+    pub tree_size: u64,
+    /// When its last checkpoint with an entry was signed.
+    pub last_checkpoint_at: Option<Timestamp>,
 }
 
 impl<DB: Engine> Clone for Journal<DB> {
@@ -95,6 +115,7 @@ impl<DB: Engine> Journal<DB> {
         let (log, tree) = prepare(&db, key.clone(), witnessed.to_vec()).await?;
         let (queue, jobs) = mpsc::channel(limits.queue.max(1));
         let verifier = key.verifier().clone();
+        let metrics = Metrics::new(db.name(), verifier.name(), tree.size());
         let shared = Shared {
             db: db.clone(),
             clock: clock.clone(),
@@ -102,6 +123,7 @@ impl<DB: Engine> Journal<DB> {
             verifier,
             limits,
             queue,
+            metrics: metrics.clone(),
         };
         let mut writer = Writer {
             db,
@@ -111,12 +133,13 @@ impl<DB: Engine> Journal<DB> {
             log,
             limits,
             tree: Some(tree),
+            metrics,
         };
         while writer.write(Arc::new([]), true).await?.swept > 0 {}
         tokio::spawn(writer.run(jobs));
-        Ok(Journal {
-            shared: Arc::new(shared),
-        })
+        let shared = Arc::new(shared);
+        shared.metrics.watch(Arc::downgrade(&shared));
+        Ok(Journal { shared })
     }
 
     /// Writes an entry and answers its receipt once it is durable. Writing the same entry again answers the same entry's
@@ -177,6 +200,25 @@ impl<DB: Engine> Journal<DB> {
         }
     }
 
+    /// Where it stands, as the database says.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn state(&self) -> Result<JournalState> {
+        let mut connection = self.shared.db.read().await?;
+        let last = entries::last::<DB>(&mut connection, self.shared.log).await?;
+        Ok(JournalState {
+            tree_size: last.map_or(0, |(leaf_index, _)| leaf_index + 1),
+            // A checkpoint is signed at the moment that its entries carry.
+            last_checkpoint_at: last.map(|(_, recorded_at)| recorded_at),
+        })
+    }
+
+    /// Entries asked for that the writer has not taken up.
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting()
+    }
+
     /// The public key by which everything this log signs is checked. Its name is the log's origin.
     pub fn verifier(&self) -> &VerifierKey {
         &self.shared.verifier
@@ -188,17 +230,28 @@ impl<DB: Engine> Journal<DB> {
     }
 
     async fn ask(&self, ask: Ask) -> Result<Receipt> {
+        let begun = Instant::now();
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Ask(ask, reply))?;
+        let span = if traced() {
+            tracing::debug_span!("journal.append", dmp.service = self.shared.db.name())
+        } else {
+            Span::none()
+        };
+        self.send(Job::Ask(ask, reply, span))?;
         // A writer that dies drops the reply: nothing is known then.
-        answer.await.map_err(|_| Error::Unavailable)?
+        let receipt = answer.await.map_err(|_| Error::Unavailable)?;
+        self.shared.metrics.appended(begun.elapsed());
+        receipt
     }
 
     fn send(&self, job: Job) -> Result<()> {
         self.shared.queue.try_send(job).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => Error::Full {
-                limit: self.shared.limits.queue,
-            },
+            mpsc::error::TrySendError::Full(_) => {
+                self.shared.metrics.refused();
+                Error::Full {
+                    limit: self.shared.limits.queue,
+                }
+            }
             mpsc::error::TrySendError::Closed(_) => Error::Unavailable,
         })
     }

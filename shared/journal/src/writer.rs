@@ -14,6 +14,7 @@ use store::time::{Clock, Timestamp};
 use store::{Db, Engine};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::batch::{Batch, Salted};
@@ -23,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::log::Limits;
 use crate::nodes;
 use crate::note::LogKey;
+use crate::observe::{Metrics, batch_span};
 use crate::reader;
 use crate::receipt::Receipt;
 use crate::state;
@@ -49,7 +51,7 @@ impl Ask {
 }
 
 pub(crate) enum Job {
-    Ask(Ask, oneshot::Sender<Result<Receipt>>),
+    Ask(Ask, oneshot::Sender<Result<Receipt>>, Span),
     /// Take staged entries down, at most a batch; answers how many there were.
     Sweep(oneshot::Sender<Result<usize>>),
     /// Take nothing more, finish what waits, then answer.
@@ -61,6 +63,8 @@ pub(crate) enum Job {
 struct Waiting {
     asks: Vec<Ask>,
     replies: Vec<oneshot::Sender<Result<Receipt>>>,
+    /// The spans in which they wait.
+    callers: Vec<Span>,
     sweep: bool,
     sweepers: Vec<oneshot::Sender<Result<usize>>>,
 }
@@ -74,6 +78,7 @@ pub(crate) struct Writer<DB: Engine> {
     pub(crate) limits: Limits,
     /// The tree as stored; `None` when that is not known for certain, and must be read.
     pub(crate) tree: Option<Frontier>,
+    pub(crate) metrics: Metrics,
 }
 
 impl<DB: Engine> Writer<DB> {
@@ -112,10 +117,11 @@ impl<DB: Engine> Writer<DB> {
         let Waiting {
             asks,
             replies,
+            callers,
             sweep,
             sweepers,
         } = waiting;
-        let outcome = self.write(asks.into(), sweep).await;
+        let outcome = self.write(asks.into(), sweep).instrument(batch_span(&callers)).await;
         if let Err(error) = &outcome {
             tracing::error!(%error, waiting = replies.len(), "the journal could not write");
         }
@@ -134,6 +140,16 @@ impl<DB: Engine> Writer<DB> {
 
     /// Puts everything asked for into the log, and with `sweep` what is staged besides.
     pub(crate) async fn write(&mut self, asks: Arc<[Ask]>, sweep: bool) -> Result<Done> {
+        let begun = Instant::now();
+        let written = self.try_to_write(asks, sweep).await;
+        match &written {
+            Ok(done) => self.metrics.wrote(done.fresh, done.tree.size(), begun.elapsed()),
+            Err(_) => self.metrics.failed(),
+        }
+        written
+    }
+
+    async fn try_to_write(&mut self, asks: Arc<[Ask]>, sweep: bool) -> Result<Done> {
         let mut left = ATTEMPTS;
         loop {
             left -= 1;
@@ -187,9 +203,10 @@ impl<DB: Engine> Writer<DB> {
 impl Waiting {
     fn take(&mut self, job: Job, closers: &mut Vec<oneshot::Sender<()>>) {
         match job {
-            Job::Ask(ask, reply) => {
+            Job::Ask(ask, reply, caller) => {
                 self.asks.push(ask);
                 self.replies.push(reply);
+                self.callers.push(caller);
             }
             Job::Sweep(sweeper) => {
                 self.sweep = true;
@@ -216,6 +233,8 @@ pub(crate) struct Done {
     answers: Vec<Result<Receipt>>,
     /// How many staged entries nobody asked for were found.
     pub(crate) swept: usize,
+    /// How many entries the batch wrote.
+    fresh: usize,
 }
 
 /// One try to write a batch, inside its transaction.
@@ -248,6 +267,7 @@ impl Attempt {
         let known = entries::by_ids::<DB>(connection, self.log, &ids).await?;
         let unstaged: Vec<Uuid> = staged.keys().copied().collect();
         let choice = choose(&self.asks, &swept, staged, &known);
+        let fresh = choice.fresh.len();
 
         let (tree, mut receipts) = self.append::<DB>(connection, tree, choice.fresh).await?;
         entries::unstage::<DB>(connection, self.log, &unstaged).await?;
@@ -262,6 +282,7 @@ impl Attempt {
             tree,
             answers,
             swept: swept.len(),
+            fresh,
         })
     }
 
