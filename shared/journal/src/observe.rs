@@ -56,6 +56,10 @@ impl Metrics {
                 .build(),
             tree_size: Arc::new(AtomicU64::new(tree_size)),
         };
+        // A counter that is there from the start shows its first count as a rise.
+        for counter in [&metrics.refused, &metrics.failures] {
+            counter.add(0, &metrics.labels);
+        }
         let (labels, size) = (metrics.labels.clone(), Arc::downgrade(&metrics.tree_size));
         let _registered = meter
             .u64_observable_gauge("dmp.journal.tree.size")

@@ -472,7 +472,7 @@ pub struct TelemetrySettings {
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub level: LogLevel,
-    /// An OTLP/gRPC collector, as `http://127.0.0.1:4317`. Without one, traces and metrics stay inside.
+    /// An OTLP/gRPC collector, as `http://127.0.0.1:4317`. Without one no trace is made, and metrics stay inside.
     pub otlp: Option<String>,
 }
 

@@ -62,7 +62,7 @@ impl Metrics {
     pub(crate) fn new(name: &'static str, engine: &str) -> Self {
         let meter = opentelemetry::global::meter("store");
         let seconds = |name, description| seconds(&meter, name, description);
-        Self {
+        let metrics = Self {
             labels: vec![service(name), KeyValue::new("db.system.name", engine.to_lowercase())],
             wait: seconds(
                 "db.client.connection.wait_time",
@@ -89,7 +89,12 @@ impl Metrics {
                 "dmp.store.commit.duration",
                 "How long a commit took to be durable, its work apart",
             ),
+        };
+        // A counter that is there from the start shows its first count as a rise.
+        for counter in [&metrics.timeouts, &metrics.refused] {
+            counter.add(0, &metrics.labels);
         }
+        metrics
     }
 
     pub(crate) fn waited(&self, waited: Duration, answered: bool) {

@@ -1,6 +1,7 @@
 //! What the log takes down, and what it gives out.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use journal::entry::{Content, Link};
 use journal::{Checkpoint, Entry, Error, Hash, Journal, Limits, Receipt};
@@ -9,7 +10,7 @@ use testkit::{Database, TestEngine, on_both_databases};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::fixture::{db, entry, fill, key, open, open_with};
+use crate::fixture::{ORIGIN, clock, db, entry, fill, key, open, open_with};
 use crate::naive;
 
 on_both_databases! {
@@ -26,6 +27,7 @@ on_both_databases! {
     what_is_out_of_bounds_is_refused,
     a_closed_log_finished_its_work,
     logs_of_one_database_are_apart,
+    a_log_says_where_it_stands,
 }
 
 async fn leaves<DB: Engine>(journal: &Journal<DB>) -> Vec<Hash> {
@@ -494,4 +496,27 @@ async fn logs_of_one_database_are_apart<DB: TestEngine>(database: Database<DB>) 
 #[tokio::test(flavor = "multi_thread")]
 async fn schemas_agree() {
     testkit::assert_schemas_agree(&crate::fixture::migrations()).await;
+}
+
+/// What an operator is told of a log, also when its database does not answer.
+async fn a_log_says_where_it_stands<DB: TestEngine>(database: Database<DB>) {
+    let db = db(&database).await;
+    let journal = open(&db).await;
+    let patience = Duration::from_secs(30);
+    let empty = journal.clone().status(patience).await;
+    assert_eq!(
+        (empty.answers, empty.tree_size, empty.last_checkpoint_at),
+        (true, 0, None)
+    );
+    fill(&journal, 5).await;
+    let status = journal.clone().status(patience).await;
+    assert_eq!((status.origin.as_str(), status.tree_size), (ORIGIN, 5));
+    assert_eq!(status.last_checkpoint_at, Some(store::time::to_proto(clock().now())));
+    assert_eq!(status.entries_waiting, 0);
+    db.close().await;
+    let status = journal.status(patience).await;
+    assert_eq!(
+        (status.answers, status.origin.as_str(), status.tree_size),
+        (false, ORIGIN, 0)
+    );
 }
