@@ -101,6 +101,7 @@ impl Service for Consent {
         let keys = keys(&context, &config)?;
         let dossier = context.peers.get("dossier")?;
         let feed = start_feed(&context).await?;
+        context.status.feed(&feed);
         let exceptional = ExceptionalFeed {
             peer: dossier,
             feed: feed.clone(),
