@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use dmp::home::Home;
 use dmp::suite::{Endpoints, Plan, Suite};
 use dmp::tour::{SourceDocument, Visit};
-use dmp::{matrix, rules, tour, verify};
+use dmp::{matrix, rules, status, tour, verify};
 use journal::VerifierKey;
 use serve::config::{Settings, TelemetrySettings};
 use serve::{Claims, telemetry};
@@ -28,6 +28,12 @@ struct CommandLine {
     up: Up,
 }
 
+/// Home, and nothing on the screen (ECMA-48).
+const CLEAR_SCREEN: &[u8] = b"\x1b[H\x1b[2J";
+
+/// How often `dmp status --watch` asks.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the four services on loopback ports, with keys and databases in a folder (the default)
@@ -43,6 +49,9 @@ enum Command {
     /// See what a version of the habilitation matrix changes, before it is published
     #[command(subcommand)]
     Matrix(Matrix),
+    /// Show at a glance how the suite of a folder is: services, databases, feeds, journals, certificates. Fails when
+    /// something is not healthy
+    Status(Status),
     /// Run one service with its own configuration, as in production
     Serve(Serve),
 }
@@ -61,7 +70,7 @@ struct Up {
     /// Refuse wrong check digits of professionals and structures too
     #[arg(long)]
     strict: bool,
-    /// An OTLP/gRPC collector for traces and metrics, as http://127.0.0.1:4317
+    /// An OTLP/gRPC collector for traces, metrics and logs, as http://127.0.0.1:4317
     #[arg(long)]
     otlp: Option<String>,
 }
@@ -161,6 +170,13 @@ enum Matrix {
 }
 
 #[derive(Debug, Args)]
+struct Status {
+    /// Show it again every two seconds, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+}
+
+#[derive(Debug, Args)]
 struct Serve {
     /// Which service
     #[arg(value_parser = dmp::suite::SERVICES)]
@@ -199,6 +215,7 @@ async fn main() -> ExitCode {
         Some(Command::Verify(options)) => check(&data, &options),
         Some(Command::Rules) => print_rules(),
         Some(Command::Matrix(asked)) => compare(&data, asked).await,
+        Some(Command::Status(options)) => glance(&data, &options).await,
         Some(Command::Serve(options)) => run(options).await,
     };
     done.unwrap_or_else(|error| {
@@ -419,6 +436,31 @@ async fn compare(data: &Path, asked: Matrix) -> Outcome {
         Matrix::WhatIf { file } => matrix::what_if(data, &clock, &file, out).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn glance(data: &Path, options: &Status) -> Outcome {
+    let clock = Clock::system();
+    loop {
+        let report = status::Report::of(&status::ask(data, &clock).await?);
+        let mut out = std::io::stdout().lock();
+        if options.watch && out.is_terminal() {
+            out.write_all(CLEAR_SCREEN)?;
+        }
+        out.write_all(report.text.as_bytes())?;
+        drop(out);
+        let ended = !options.watch
+            || tokio::select! {
+                asked = serve::stop_requested() => { asked?; true }
+                () = tokio::time::sleep(LOOK_AGAIN) => false,
+            };
+        if ended {
+            return Ok(if report.healthy {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
+        }
+    }
 }
 
 async fn run(options: Serve) -> Outcome {

@@ -13,3 +13,4 @@ mod freshness;
 mod kills;
 mod process;
 mod proxy;
+mod status;
