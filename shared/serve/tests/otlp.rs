@@ -7,13 +7,17 @@
     reason = "tests fail by panicking"
 )]
 
+use api::common::v1::Role;
+use api::operations::v1::GetStatusRequest;
+use api::operations::v1::status_service_client::StatusServiceClient;
 use futures::future::BoxFuture;
 use serve::Starting;
-use serve::config::{Common, LogLevel, NoSettings, Settings, TelemetrySettings};
-use serve::{Context, Service, StartError};
+use serve::config::{Common, IssuerSettings, LogLevel, NoSettings, Settings, TelemetrySettings};
+use serve::{Claims, Context, Service, StartError, TokenIssuer, bearer};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Duration;
 use store::random::Random;
 use store::time::Clock;
 use store::{Engine, Migrations};
@@ -117,18 +121,34 @@ async fn spans_metrics_and_lines_reach_the_collector() {
         service: NoSettings {},
     };
     settings.common.database.url = format!("sqlite://{}/bare.db", folder.path().display()).into();
+    let key = TokenIssuer::generate_key(&Random::system()).unwrap();
+    let issuer = TokenIssuer::new("https://people.test", "dmp", key.as_bytes()).unwrap();
+    settings.common.issuers = vec![IssuerSettings {
+        issuer: issuer.issuer().to_owned(),
+        audience: "dmp".to_owned(),
+        jwks: Some(issuer.jwks()),
+        roles: vec!["ADMINISTRATOR".to_owned()],
+        ..IssuerSettings::default()
+    }];
     let running = serve::start::<Bare>(settings, Clock::system(), Random::system())
         .await
         .unwrap();
 
-    let mut health = HealthClient::new(Endpoint::from_shared(running.url()).unwrap().connect_lazy());
+    let channel = Endpoint::from_shared(running.url()).unwrap().connect_lazy();
+    let mut health = HealthClient::new(channel.clone());
     let mut request = Request::new(HealthCheckRequest::default());
     let traceparent = format!("00-{TRACE}-b7ad6b7169203331-01");
     request
         .metadata_mut()
         .insert("traceparent", traceparent.parse().unwrap());
     health.check(request).await.unwrap();
-    drop(health);
+    let claims = Claims::new("operator", Role::Administrator);
+    let token = issuer.mint(&claims, Duration::from_secs(60), &Clock::system()).unwrap();
+    let mut request = Request::new(GetStatusRequest {});
+    request.metadata_mut().insert("authorization", bearer(&token).unwrap());
+    let mut status = StatusServiceClient::new(channel);
+    status.get_status(request).await.unwrap();
+    drop((health, status));
     running.stop().await;
     tokio::task::spawn_blocking(move || drop(telemetry)).await.unwrap();
 
@@ -141,6 +161,9 @@ async fn spans_metrics_and_lines_reach_the_collector() {
         holds(&traces.0, b"grpc.health.v1.Health/Check"),
         "named after its method"
     );
+    for stored in ["store.read", "SELECT version FROM _sqlx_migrations"] {
+        assert!(holds(&traces.0, stored.as_bytes()), "a trace goes down to {stored}");
+    }
     for metric in ["rpc.server.call.duration", "db.client.connection.wait_time"] {
         assert!(holds(&metrics.0, metric.as_bytes()), "{metric}");
     }
