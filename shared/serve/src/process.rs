@@ -320,6 +320,9 @@ async fn launch<S: Service, DB: Engine>(
     };
     let db = Db::<DB>::open(&options, &S::migrations()).await?;
     let (metrics, board) = (Metrics::new(), Board::new(S::NAME, clock.clone()));
+    if let Some(tls) = &tls {
+        board.certificate("own", tls.not_after());
+    }
 
     let (ending, tasks) = (Ending::default(), TaskTracker::new());
     let context = Context {
