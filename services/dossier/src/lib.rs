@@ -97,7 +97,7 @@ impl serve::Service for Dossier {
         let key = HostKey::new(host_key(&config)?, context.random.clone());
         seed_territories(&context).await?;
         let dossiers =
-            rpc::dossier_service::Dossiers::new(&context, &config, gate.clone(), identifiers.clone(), key.clone());
+            rpc::dossier_service::Dossiers::new(&context, &config, gate.clone(), identifiers.clone(), key.clone())?;
         let documents = rpc::document_service::Documents::new(&context, &config, gate.clone(), identifiers, key);
         let accesses = rpc::journal_service::Accesses::new(&context, &config, gate, feed);
         let duties = rpc::duty_service::Duties::new(&context, config.checks);
