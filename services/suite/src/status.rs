@@ -5,6 +5,7 @@ use api::operations::v1 as pb;
 use api::operations::v1::status_service_client::StatusServiceClient;
 use futures::future::join_all;
 use serve::{Claims, TokenIssuer, bearer};
+use std::error::Error as _;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -13,8 +14,8 @@ use store::time::Clock;
 use tonic::Request;
 use tonic::transport::Channel;
 
+use crate::endpoints::{Channels, EndpointError};
 use crate::home::{Home, HomeError};
-use crate::suite::Endpoints;
 
 /// How long a service may take to answer; it gives its database one second.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -54,18 +55,29 @@ pub struct Answer {
     pub status: Result<pb::Status, String>,
 }
 
+/// Why nobody can be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// No suite was ever started on the folder.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// What the folder says of its suite's addresses is wrong.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+}
+
 /// Asks the services of the suite that runs on the folder `data`, all at once.
 ///
 /// # Errors
-/// [`HomeError`] when no suite was ever started on the folder. A service that does not answer is no error.
-pub async fn ask(data: &Path, clock: &Clock) -> Result<Vec<Answer>, HomeError> {
+/// [`AskError`]. A service that does not answer is no error.
+pub async fn ask(data: &Path, clock: &Clock) -> Result<Vec<Answer>, AskError> {
     let home = Home::open(data, &Random::system())?;
-    let Endpoints {
+    let Channels {
         identifier,
         consent,
         dossier,
         messaging,
-    } = home.read_endpoints()?;
+    } = home.read_endpoints()?.channels(clock)?;
     let issuer = home.people()?;
     let asked = [
         ("identifier", identifier),
@@ -73,10 +85,10 @@ pub async fn ask(data: &Path, clock: &Clock) -> Result<Vec<Answer>, HomeError> {
         ("dossier", dossier),
         ("messaging", messaging),
     ];
-    let asked = asked.map(|(name, url)| {
+    let asked = asked.map(|(name, channel)| {
         let issuer = &issuer;
         async move {
-            let answered = tokio::time::timeout(PATIENCE, ask_one(url, issuer, clock)).await;
+            let answered = tokio::time::timeout(PATIENCE, ask_one(channel, issuer, clock)).await;
             let status = answered.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())));
             Answer { name, status }
         }
@@ -84,9 +96,7 @@ pub async fn ask(data: &Path, clock: &Clock) -> Result<Vec<Answer>, HomeError> {
     Ok(join_all(asked).await)
 }
 
-async fn ask_one(url: String, issuer: &TokenIssuer, clock: &Clock) -> Result<pb::Status, String> {
-    let endpoint = Channel::from_shared(url).map_err(|error| error.to_string())?;
-    let channel = endpoint.connect().await.map_err(|error| innermost(&error))?;
+async fn ask_one(channel: Channel, issuer: &TokenIssuer, clock: &Clock) -> Result<pb::Status, String> {
     let claims = Claims::new("operator", Role::Administrator);
     let minted = issuer.mint(&claims, PATIENCE * 30, clock);
     let value = minted
@@ -98,7 +108,10 @@ async fn ask_one(url: String, issuer: &TokenIssuer, clock: &Clock) -> Result<pb:
     let answered = StatusServiceClient::new(channel).get_status(request).await;
     answered
         .map(tonic::Response::into_inner)
-        .map_err(|status| format!("{:?}: {}", status.code(), status.message()))
+        .map_err(|status| match status.source() {
+            Some(cause) => innermost(cause),
+            None => format!("{:?}: {}", status.code(), status.message()),
+        })
 }
 
 /// The cause of all causes, which says the most in the fewest words.

@@ -3,7 +3,7 @@
 //! Unknown keys are errors. An error names its key and says what would be right. Nothing secret is ever rendered: the
 //! database's password, wherever it stands, becomes `…`.
 
-use jsonwebtoken::jwk::JwkSet;
+pub use jsonwebtoken::jwk::JwkSet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

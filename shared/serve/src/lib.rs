@@ -35,7 +35,7 @@ pub use actor::{Actor, InvalidActor};
 pub use auth::ON_BEHALF_OF;
 pub use call::Call;
 pub use failure::{DOMAIN, Failure, Result, reason_name, role_name};
-pub use peers::{InvalidPeer, Peer, Peers, bearer};
+pub use peers::{InvalidPeer, Peer, Peers, bearer, cleartext_channel};
 pub use process::{Context, Running, Service, StartError, Starting, start, start_on, stop_requested};
 pub use status::Board;
 pub use token::{BearerToken, Claims, KeyError, OneOrMany, ServiceTokens, TokenIssuer};

@@ -40,7 +40,7 @@ impl Peers {
         let peer = |(name, address): (&String, &String)| {
             let channel = match tls {
                 Some(tls) => tls.channel(name, address)?,
-                None => endpoint(name, address, "http")?.connect_lazy(),
+                None => cleartext_channel(name, address)?,
             };
             let peer = Peer {
                 name: name.clone(),
@@ -66,6 +66,15 @@ impl Peers {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`peers.{0}` must be the address of the {0} service, as http://127.0.0.1:7001, or https:// with `tls`")]
 pub struct InvalidPeer(pub String);
+
+/// A channel for generated clients of the service called `name`, without TLS, connected when first used: for the machine's
+/// own network, and for trusted ones. [`crate::tls::Client::channel`] is the other way.
+///
+/// # Errors
+/// [`InvalidPeer`] when `address` is no `http://host:port`.
+pub fn cleartext_channel(name: &str, address: &str) -> Result<Channel, InvalidPeer> {
+    Ok(endpoint(name, address, "http")?.connect_lazy())
+}
 
 /// How the service called `name` is reached at `address`; nothing is connected yet.
 pub(crate) fn endpoint(name: &str, address: &str, scheme: &str) -> Result<Endpoint, InvalidPeer> {

@@ -18,13 +18,13 @@ use std::time::Duration;
 use store::random::Random;
 use store::time::{Clock, Timestamp};
 use tonic::Request;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use super::{TourError, Visit};
+use crate::endpoints::Channels;
 
 /// Long enough for the largest document on a slow disk.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 
 /// Clients of the four services.
@@ -32,31 +32,24 @@ pub(super) struct Clients<'a> {
     issuer: &'a TokenIssuer,
     clock: &'a Clock,
     random: &'a Random,
-    identifier: Channel,
-    consent: Channel,
-    dossier: Channel,
-    messaging: Channel,
+    channels: Channels,
 }
 
 macro_rules! clients {
     ($($name:ident, $client:ident, $channel:ident;)+) => {
         $(pub(super) fn $name(&self) -> $client<Channel> {
-            $client::new(self.$channel.clone())
+            $client::new(self.channels.$channel.clone())
         })+
     };
 }
 
 impl<'a> Clients<'a> {
     pub(super) fn new(visit: &Visit<'a>) -> Result<Self, TourError> {
-        let endpoints = visit.endpoints;
         Ok(Self {
             issuer: visit.issuer,
             clock: visit.clock,
             random: visit.random,
-            identifier: channel("identifier", &endpoints.identifier)?,
-            consent: channel("consent", &endpoints.consent)?,
-            dossier: channel("dossier", &endpoints.dossier)?,
-            messaging: channel("messaging", &endpoints.messaging)?,
+            channels: visit.endpoints.channels(visit.clock)?,
         })
     }
 
@@ -104,12 +97,4 @@ impl<'a> Clients<'a> {
     pub(super) fn issuer(&self) -> &str {
         self.issuer.issuer()
     }
-}
-
-fn channel(service: &'static str, url: &str) -> Result<Channel, TourError> {
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| TourError::Address { service })?;
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .connect_lazy())
 }

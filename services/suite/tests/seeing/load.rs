@@ -47,7 +47,8 @@ async fn play() -> Exported {
 }
 
 async fn start_follower(stage: &Stage) -> Running {
-    let mut common = stage.home.common().unwrap();
+    // It follows with a key of the suite: the messaging service follows consent too.
+    let mut common = stage.home.common("messaging").unwrap();
     common.database.url = stage.home.database("follower");
     common.peers = [("consent".to_owned(), stage.suite.endpoints.consent.clone())].into();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
