@@ -15,6 +15,8 @@ use toml::{Table, Value};
 
 use api::common::v1::Role;
 
+use crate::peers::instances;
+
 /// Prefix of every variable of the environment: `DMP_LIMITS__CALLS` is `limits.calls`, `DMP_LISTEN` is `listen`.
 pub const ENVIRONMENT_PREFIX: &str = "DMP_";
 
@@ -113,6 +115,8 @@ pub struct Common {
     /// How this service signs its own tokens; needed to call peers.
     pub identity: Option<Identity>,
     /// Addresses of the other services: `consent = "http://127.0.0.1:7002"`; with `tls`, all of them `https://`.
+    ///
+    /// Several instances of a peer are called in turn: `consent = "http://10.0.0.2:7002, http://10.0.0.3:7002"`.
     pub peers: BTreeMap<String, String>,
     /// Every limit.
     pub limits: Limits,
@@ -532,7 +536,7 @@ impl Common {
             None => ("http", "https:// needs `tls`"),
         };
         let fits = |address: &str| address.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://"));
-        match self.peers.iter().find(|(_, address)| !fits(address)) {
+        match self.peers.iter().find(|(_, addresses)| !instances(addresses).all(fits)) {
             None => Ok(()),
             Some((name, _)) => {
                 let expected =

@@ -7,6 +7,7 @@
 mod actor;
 mod admission;
 mod auth;
+mod balance;
 mod call;
 pub mod config;
 mod connections;
@@ -33,6 +34,7 @@ pub mod watch;
 
 pub use actor::{Actor, InvalidActor};
 pub use auth::ON_BEHALF_OF;
+pub use balance::Balanced;
 pub use call::Call;
 pub use failure::{DOMAIN, Failure, Result, reason_name, role_name};
 pub use peers::{InvalidPeer, Peer, Peers, bearer, cleartext_channel};

@@ -9,6 +9,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::auth::{AUTHORIZATION, ON_BEHALF_OF};
+use crate::balance::Balanced;
 use crate::tls::Client;
 use crate::token::{BearerToken, ServiceTokens};
 use crate::trace::TraceContext;
@@ -27,7 +28,7 @@ pub struct Peers(BTreeMap<String, Peer>);
 
 impl Peers {
     /// Clients for `addresses`, over TLS where `tls` is given; nothing is connected yet, and a peer that is away is no
-    /// obstacle to starting.
+    /// obstacle to starting. Several addresses of one peer, separated by commas, are called in turn.
     ///
     /// # Errors
     /// The name of the peer whose address is no `http://host:port`, or no `https://host:port` with TLS.
@@ -38,13 +39,14 @@ impl Peers {
         random: &Random,
     ) -> Result<Self, InvalidPeer> {
         let peer = |(name, address): (&String, &String)| {
-            let channel = match tls {
-                Some(tls) => tls.channel(name, address)?,
-                None => cleartext_channel(name, address)?,
+            let channel = |address: &str| match tls {
+                Some(tls) => tls.channel(name, address),
+                None => cleartext_channel(name, address),
             };
+            let channels = instances(address).map(channel).collect::<Result<Vec<_>, _>>()?;
             let peer = Peer {
                 name: name.clone(),
-                channel,
+                channel: Balanced::new(channels),
                 tokens: tokens.clone(),
                 random: random.clone(),
             };
@@ -76,6 +78,11 @@ pub fn cleartext_channel(name: &str, address: &str) -> Result<Channel, InvalidPe
     Ok(endpoint(name, address, "http")?.connect_lazy())
 }
 
+/// The addresses of a peer's instances.
+pub(crate) fn instances(addresses: &str) -> impl Iterator<Item = &str> {
+    addresses.split(',').map(str::trim)
+}
+
 /// How the service called `name` is reached at `address`; nothing is connected yet.
 pub(crate) fn endpoint(name: &str, address: &str, scheme: &str) -> Result<Endpoint, InvalidPeer> {
     let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| InvalidPeer(name.to_owned()))?;
@@ -95,18 +102,18 @@ pub(crate) fn endpoint(name: &str, address: &str, scheme: &str) -> Result<Endpoi
     Ok(endpoint)
 }
 
-/// One other service. Cheap to clone; all clones share a connection.
+/// One other service. Cheap to clone; all clones share a connection to each of its instances.
 #[derive(Clone)]
 pub struct Peer {
     name: String,
-    channel: Channel,
+    channel: Balanced,
     tokens: ServiceTokens,
     random: Random,
 }
 
 impl Peer {
     /// The channel for a generated client. Its answers are limited to [`crate::MESSAGE_BYTES_MAX`], tonic's default.
-    pub fn channel(&self) -> Channel {
+    pub fn channel(&self) -> Balanced {
         self.channel.clone()
     }
 
