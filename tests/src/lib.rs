@@ -9,6 +9,10 @@
     reason = "a journey that cannot be played fails by panicking"
 )]
 
+mod second;
+
+pub use second::Second;
+
 use api::common::v1::{AccessContext, AccessMode, Receipt};
 use api::consent::v1 as consent;
 use api::consent::v1::access_service_client::AccessServiceClient;

@@ -5,7 +5,8 @@
 //!
 //! - [`Journal`] is the log in a database. One task writes it ([`Journal::append`] for reads, [`Journal::stage`] and
 //!   [`Journal::settle`] for changes), many entries under one commit and one signed checkpoint; a receipt is given only for
-//!   what is durable. Several instances of a service are several logs, each with its own key.
+//!   what is durable. Several instances of a service share one log and its key: batch by batch, whoever has the log's row
+//!   writes, so that a dossier's chain is one. Others may keep a log of their own in the same database.
 //! - [`entry`] is the specification of what is written, `dmp-journal/v1`, which never changes.
 //! - [`tree`] and [`proof`] are the Merkle tree of RFC 9162, [`note`] and [`checkpoint`] the signed notes and checkpoints of
 //!   C2SP, which outside witnesses can cosign.
