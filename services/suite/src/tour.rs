@@ -19,6 +19,7 @@ mod consents;
 mod consultations;
 mod deposits;
 mod duties;
+mod emergencies;
 mod evidence;
 mod hosts;
 mod identifiers;
@@ -143,6 +144,8 @@ pub async fn tour(visit: Visit<'_>, documents: Vec<SourceDocument>, out: &mut dy
     let ended = messages::play(&mut story).await;
     story.end_chapter(ended)?;
     let ended = duties::play(&mut story).await;
+    story.end_chapter(ended)?;
+    let ended = emergencies::play(&mut story).await;
     story.end_chapter(ended)?;
     let ended = closure::play(&mut story).await;
     story.end_chapter(ended)?;

@@ -4,6 +4,7 @@ use api::consent::v1::access_service_client::AccessServiceClient;
 use api::consent::v1::authorization_service_client::AuthorizationServiceClient;
 use api::consent::v1::consent_service_client::ConsentServiceClient;
 use api::consent::v1::representation_service_client::RepresentationServiceClient;
+use api::consent::v1::review_service_client::ReviewServiceClient;
 use api::dossier::v1::document_service_client::DocumentServiceClient;
 use api::dossier::v1::dossier_service_client::DossierServiceClient;
 use api::dossier::v1::duty_service_client::DutyServiceClient;
@@ -13,6 +14,7 @@ use api::identifier::v1::identifier_service_client::IdentifierServiceClient;
 use api::messaging::v1::directory_service_client::DirectoryServiceClient;
 use api::messaging::v1::mailbox_service_client::MailboxServiceClient;
 use api::messaging::v1::message_service_client::MessageServiceClient;
+use api::messaging::v1::notice_service_client::NoticeServiceClient;
 use serve::{Claims, TokenIssuer, bearer};
 use std::time::Duration;
 use store::random::Random;
@@ -60,6 +62,7 @@ impl<'a> Clients<'a> {
         representations, RepresentationServiceClient, consent;
         authorizations, AuthorizationServiceClient, consent;
         rights, AccessServiceClient, consent;
+        reviews, ReviewServiceClient, consent;
         dossiers, DossierServiceClient, dossier;
         documents, DocumentServiceClient, dossier;
         journal, JournalServiceClient, dossier;
@@ -67,6 +70,7 @@ impl<'a> Clients<'a> {
         directory, DirectoryServiceClient, messaging;
         mailboxes, MailboxServiceClient, messaging;
         messages, MessageServiceClient, messaging;
+        notices, NoticeServiceClient, messaging;
     }
 
     /// A request of somebody.
