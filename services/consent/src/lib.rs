@@ -25,6 +25,7 @@ pub mod fact;
 mod facts;
 mod matrices;
 pub mod matrix;
+mod overdue;
 mod party;
 mod population;
 pub mod receipt;
@@ -111,6 +112,8 @@ impl Service for Consent {
             deadline: config.review.deadline(),
         };
         follow(&context, exceptional);
+        let (db, clock) = (context.db.clone(), context.clock.clone());
+        context.background(|stop| overdue::watch(db, clock, store::observe::service(Self::NAME), stop));
         let rpc = Rpc::new(
             context.db,
             feed,

@@ -106,6 +106,7 @@ async fn labels_are_few_and_known() {
         "dmp_certificate",
         "dmp_consumer",
         "dmp_journal_origin",
+        "dmp_overdue",
         "dmp_peer",
         "dmp_service",
         "rpc_grpc_status_code",
