@@ -20,7 +20,7 @@ use crate::observe::{Metrics, Queue};
 use crate::receipt::Receipt;
 use crate::state;
 use crate::tree::Frontier;
-use crate::writer::{Ask, Job, Writer};
+use crate::writer::{Ask, Beside, Job, Writer};
 
 /// What a log takes and gives at the most.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +63,7 @@ pub(crate) struct Shared<DB: Engine> {
     pub(crate) log: i64,
     pub(crate) verifier: VerifierKey,
     pub(crate) limits: Limits,
-    queue: mpsc::Sender<Job>,
+    queue: mpsc::Sender<Job<DB>>,
     metrics: Metrics,
 }
 
@@ -150,7 +150,17 @@ impl<DB: Engine> Journal<DB> {
     /// [`Error::EntryIdReused`], [`Error::OutOfBounds`] for entries the log cannot take.
     pub async fn append(&self, entry: Entry) -> Result<Receipt> {
         self.check(&entry)?;
-        self.ask(Ask::Append(entry)).await
+        self.ask(Ask::Append(entry, None)).await
+    }
+
+    /// As [`Journal::append`], with what is to be written in the transaction that gives the entry its place: it is there
+    /// exactly when the entry is in the log. When it fails, the whole batch does, so keep it to what cannot be refused.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub async fn append_with(&self, entry: Entry, beside: Beside<DB>) -> Result<Receipt> {
+        self.check(&entry)?;
+        self.ask(Ask::Append(entry, Some(beside))).await
     }
 
     /// Puts an entry on its way inside the caller's own write transaction: it will be in the log exactly if that transaction
@@ -229,7 +239,7 @@ impl<DB: Engine> Journal<DB> {
         i64::try_from(limit.min(self.shared.limits.page)).unwrap_or(i64::MAX)
     }
 
-    async fn ask(&self, ask: Ask) -> Result<Receipt> {
+    async fn ask(&self, ask: Ask<DB>) -> Result<Receipt> {
         let begun = Instant::now();
         let (reply, answer) = oneshot::channel();
         let span = if traced() {
@@ -244,7 +254,7 @@ impl<DB: Engine> Journal<DB> {
         receipt
     }
 
-    fn send(&self, job: Job) -> Result<()> {
+    fn send(&self, job: Job<DB>) -> Result<()> {
         self.shared.queue.try_send(job).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
                 self.shared.metrics.refused();

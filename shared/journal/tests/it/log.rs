@@ -1,10 +1,12 @@
 //! What the log takes down, and what it gives out.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use journal::entry::{Content, Link};
-use journal::{Checkpoint, Entry, Error, Hash, Journal, Limits, Receipt};
+use journal::{Beside, Checkpoint, Entry, Error, Hash, Journal, Limits, Receipt};
+use store::time::Timestamp;
 use store::{Db, Engine};
 use testkit::{Database, TestEngine, on_both_databases};
 use tokio::task::JoinSet;
@@ -18,6 +20,7 @@ on_both_databases! {
     a_receipt_is_the_same_for_ever,
     an_entry_is_written_once,
     a_change_and_its_entry_commit_together,
+    what_goes_with_an_entry_is_there_exactly_when_the_entry_is,
     what_a_crash_left_staged_is_written,
     a_forgotten_entry_is_swept,
     proofs_are_those_of_the_definitions,
@@ -183,6 +186,37 @@ async fn a_change_and_its_entry_commit_together<DB: TestEngine>(database: Databa
     assert_eq!(journal.settle(Uuid::from_u128(2)).await.unwrap().sequence, 2);
     assert_eq!(journal.sweep().await.unwrap(), 0);
     assert_eq!(checkpoint(&journal).await.size, 2);
+}
+
+/// One commit for an entry and what goes with it: never one without the other, and never twice.
+async fn what_goes_with_an_entry_is_there_exactly_when_the_entry_is<DB: TestEngine>(database: Database<DB>) {
+    let db = db(&database).await;
+    let journal = open(&db).await;
+    let beside = |payload: u8, fails: bool| -> Beside<DB> {
+        Arc::new(move |connection| {
+            Box::pin(async move {
+                store::publish::<DB>(connection, "beside", "k", vec![payload], Timestamp::UNIX_EPOCH).await?;
+                if fails { Err(store::Error::PageToken) } else { Ok(()) }
+            })
+        })
+    };
+    let written = async || {
+        let mut connection = db.read().await.unwrap();
+        sqlx::query_scalar::<DB, i64>("SELECT COUNT(*) FROM outbox")
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap()
+    };
+    let first = journal.append_with(entry("a", 1), beside(1, false)).await.unwrap();
+    let again = journal.append_with(entry("a", 1), beside(1, false)).await.unwrap();
+    assert_eq!((first.leaf_index, written().await), (again.leaf_index, 1));
+    let failed = journal.append_with(entry("a", 2), beside(2, true)).await;
+    assert!(matches!(failed, Err(Error::Unavailable)));
+    assert!(journal.entry(entry("a", 2).entry_id).await.unwrap().is_none());
+    assert_eq!(written().await, 1);
+    let reused = journal.append_with(entry("b", 1), beside(3, false)).await;
+    assert!(matches!(reused, Err(Error::EntryIdReused)));
+    assert_eq!(written().await, 1);
 }
 
 /// A crash between a change and its receipt loses nothing: the log takes it down when it opens, in the order of staging.
