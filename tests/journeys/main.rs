@@ -10,5 +10,6 @@
 mod article;
 mod exceptional;
 mod freshness;
+mod instances;
 mod life;
 mod secrecy;

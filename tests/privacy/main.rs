@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+use api::dossier::v1::ListDocumentsRequest;
 use journeys::{CONSULTATION, SAMPLE_MATRICULE, Stage};
 use serve::telemetry;
 use testkit::{Bench, Engine, actor};
@@ -66,5 +67,47 @@ async fn telemetry_never_names_a_person() {
     {
         let line = shown.lines().find(|line| line.contains(forbidden));
         assert!(line.is_none(), "{forbidden} in: {}", line.unwrap_or_default());
+    }
+}
+
+/// A trace that a caller begins, as W3C Trace Context writes it.
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// design.md §12: one trace goes from the caller through both services to the last statement, and names nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_goes_from_the_caller_to_the_last_statement() {
+    let captured = telemetry::capture();
+    let stage = Stage::on(Bench::new(Engine::Sqlite).unwrap()).await;
+    let (dmp_id, _consent) = stage.open_dossier().await;
+    stage.authorize(&dmp_id, actor::PHYSICIAN).await;
+    let asked = ListDocumentsRequest {
+        dmp_id: dmp_id.clone(),
+        ..ListDocumentsRequest::default()
+    };
+    let mut request = stage.request(&actor::physician(actor::PHYSICIAN), asked);
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01").parse().unwrap();
+    request.metadata_mut().insert("traceparent", parent);
+    stage.documents().list_documents(request).await.unwrap();
+    stage.suite.stop().await;
+
+    let lines = captured.of_trace(TRACE);
+    let steps = [
+        ["rpc ", "ListDocuments"],
+        ["rpc ", "AccessService/Authorize"],
+        ["store.read", "\"consent\""],
+        ["sqlx::query", "f.fact_id"],
+        ["journal.append", "\"dossier\""],
+        ["journal.batch", "asked=1"],
+        ["store.write", "\"dossier\""],
+        ["sqlx::query", "INSERT INTO journal_entries"],
+        ["sqlx::query", "FROM documents"],
+    ];
+    for step in steps {
+        let found = lines.iter().any(|line| step.iter().all(|part| line.contains(part)));
+        assert!(found, "{step:?} in:\n{}", lines.join("\n"));
+    }
+    for forbidden in [dmp_id.as_str(), actor::PHYSICIAN, SAMPLE_MATRICULE, "SPECIMEN"] {
+        let line = lines.iter().find(|line| line.contains(forbidden));
+        assert!(line.is_none(), "{forbidden} in: {}", line.unwrap());
     }
 }

@@ -9,6 +9,10 @@
     reason = "a journey that cannot be played fails by panicking"
 )]
 
+mod second;
+
+pub use second::Second;
+
 use api::common::v1::{AccessContext, AccessMode, Receipt};
 use api::consent::v1 as consent;
 use api::consent::v1::access_service_client::AccessServiceClient;
@@ -25,8 +29,9 @@ use api::identifier::v1 as identifier;
 use api::identifier::v1::identifier_service_client::IdentifierServiceClient;
 use api::messaging::v1 as messaging;
 use api::messaging::v1::notice_service_client::NoticeServiceClient;
+use dmp::endpoints::{Channels, Endpoints};
 use dmp::home::Home;
-use dmp::suite::{Endpoints, Plan, Suite};
+use dmp::suite::{Plan, Suite};
 use serve::{Claims, TokenIssuer, bearer};
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -34,7 +39,7 @@ use std::time::Duration;
 use store::random::Random;
 use store::time::Clock;
 use testkit::{Bench, Engine, actor, cluster};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 /// The consultation of the sample documents.
@@ -103,10 +108,7 @@ impl Stage {
 /// Everybody who calls a suite, wherever it runs.
 #[derive(Clone)]
 pub struct Clients {
-    identifier: Channel,
-    consent: Channel,
-    dossier: Channel,
-    messaging: Channel,
+    channels: Channels,
     people: TokenIssuer,
     clock: Clock,
     random: Random,
@@ -116,10 +118,7 @@ impl Clients {
     /// Clients of the suite at `endpoints`, with tokens of `home`.
     pub fn new(endpoints: &Endpoints, home: &Home, clock: Clock, random: Random) -> Self {
         Self {
-            identifier: channel(&endpoints.identifier),
-            consent: channel(&endpoints.consent),
-            dossier: channel(&endpoints.dossier),
-            messaging: channel(&endpoints.messaging),
+            channels: endpoints.channels(&clock).unwrap(),
             people: home.people().unwrap(),
             clock,
             random,
@@ -361,52 +360,52 @@ impl Clients {
 
     /// Client of NoticeService.
     pub fn notice_service(&self) -> NoticeServiceClient<Channel> {
-        NoticeServiceClient::new(self.messaging.clone())
+        NoticeServiceClient::new(self.channels.messaging.clone())
     }
 
     /// Client of ReviewService.
     pub fn reviews(&self) -> ReviewServiceClient<Channel> {
-        ReviewServiceClient::new(self.consent.clone())
+        ReviewServiceClient::new(self.channels.consent.clone())
     }
 
     /// Client of RepresentationService.
     pub fn representations(&self) -> RepresentationServiceClient<Channel> {
-        RepresentationServiceClient::new(self.consent.clone())
+        RepresentationServiceClient::new(self.channels.consent.clone())
     }
 
     /// Client of AccessService.
     pub fn decisions(&self) -> AccessServiceClient<Channel> {
-        AccessServiceClient::new(self.consent.clone())
+        AccessServiceClient::new(self.channels.consent.clone())
     }
 
     /// Client of the identifier service.
     pub fn identifiers(&self) -> IdentifierServiceClient<Channel> {
-        IdentifierServiceClient::new(self.identifier.clone())
+        IdentifierServiceClient::new(self.channels.identifier.clone())
     }
 
     /// Client of the consent service.
     pub fn consents(&self) -> ConsentServiceClient<Channel> {
-        ConsentServiceClient::new(self.consent.clone())
+        ConsentServiceClient::new(self.channels.consent.clone())
     }
 
     /// Client of the consent service's authorisations.
     pub fn authorizations(&self) -> AuthorizationServiceClient<Channel> {
-        AuthorizationServiceClient::new(self.consent.clone())
+        AuthorizationServiceClient::new(self.channels.consent.clone())
     }
 
     /// Client of the dossier service.
     pub fn dossiers(&self) -> DossierServiceClient<Channel> {
-        DossierServiceClient::new(self.dossier.clone())
+        DossierServiceClient::new(self.channels.dossier.clone())
     }
 
     /// Client of the dossier service's documents.
     pub fn documents(&self) -> DocumentServiceClient<Channel> {
-        DocumentServiceClient::new(self.dossier.clone())
+        DocumentServiceClient::new(self.channels.dossier.clone())
     }
 
     /// Client of the dossier service's journal.
     pub fn journal(&self) -> JournalServiceClient<Channel> {
-        JournalServiceClient::new(self.dossier.clone())
+        JournalServiceClient::new(self.channels.dossier.clone())
     }
 }
 
@@ -454,8 +453,4 @@ pub async fn databases(engine: Engine) -> BTreeMap<String, String> {
         }
     }
     databases
-}
-
-fn channel(url: &str) -> Channel {
-    Endpoint::from_shared(url.to_owned()).unwrap().connect_lazy()
 }

@@ -157,6 +157,31 @@ pub(crate) async fn tell<DB: Engine>(connection: &mut DB::Connection, told: &Use
     store::publish::<DB>(connection, FEED, key, told.event().encode_to_vec(), now).await
 }
 
+/// How many uses wait for a second look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Those whose deadline is still to come.
+    pub(crate) in_time: u64,
+    /// Those whose deadline has passed.
+    pub(crate) overdue: u64,
+}
+
+/// Counts what waits at a moment.
+pub(crate) async fn waiting<DB: Engine>(connection: &mut DB::Connection, now: Timestamp) -> Result<Waiting> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS waiting, COUNT(CASE WHEN due_at <= $1 THEN 1 END) AS overdue
+         FROM exceptional_uses WHERE reviewed_at IS NULL",
+    )
+    .bind(to_micros(now))
+    .fetch_one(connection)
+    .await?;
+    let (waiting, overdue): (i64, i64) = (row.try_get("waiting")?, row.try_get("overdue")?);
+    Ok(Waiting {
+        in_time: u64::try_from(waiting - overdue).unwrap_or_default(),
+        overdue: u64::try_from(overdue).unwrap_or_default(),
+    })
+}
+
 /// Which uses a listing shows.
 pub(crate) struct Listing<'a> {
     /// Of one dossier, or of all.

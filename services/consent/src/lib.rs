@@ -25,6 +25,7 @@ pub mod fact;
 mod facts;
 mod matrices;
 pub mod matrix;
+mod overdue;
 mod party;
 mod population;
 pub mod receipt;
@@ -101,6 +102,7 @@ impl Service for Consent {
         let keys = keys(&context, &config)?;
         let dossier = context.peers.get("dossier")?;
         let feed = start_feed(&context).await?;
+        context.status.feed(&feed);
         let exceptional = ExceptionalFeed {
             peer: dossier,
             feed: feed.clone(),
@@ -110,6 +112,8 @@ impl Service for Consent {
             deadline: config.review.deadline(),
         };
         follow(&context, exceptional);
+        let (db, clock) = (context.db.clone(), context.clock.clone());
+        context.background(|stop| overdue::watch(db, clock, store::observe::service(Self::NAME), stop));
         let rpc = Rpc::new(
             context.db,
             feed,

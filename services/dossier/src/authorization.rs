@@ -398,15 +398,14 @@ impl<DB: Engine> Gate<DB> {
     /// Takes an access down that shows the named documents. Nothing of them may leave before this has answered.
     ///
     /// In an open connection documents hidden from representatives are named in an entry of their own, in the secret
-    /// chain; both are durable before this answers, and the receipt is the open one's. Whatever is more than one entry
-    /// is written in the transaction that stages them: a second entry, a physician's use for the duty, the event of an
-    /// exceptional access. It is there exactly when the journal has, or will have, the entry that proves it.
+    /// chain; both are durable before this answers, and the receipt is the open one's. What goes with an access, a
+    /// physician's use for the duty and the event of an exceptional access, is written in the transaction that gives its
+    /// entry a place, or that stages it where there are two: it is there exactly when the journal has, or will have, the
+    /// entry that proves it.
     pub(crate) async fn record(&self, granted: &Granted, named: Named) -> Result<Entered> {
         let taken = self.taken(granted, named);
-        if taken.hidden.is_none() && granted.duty_of().is_none() && !granted.is_exceptional() {
-            return Ok(Entered {
-                receipt: (&self.journal.append(taken.first).await?).into(),
-            });
+        if taken.hidden.is_none() {
+            return self.record_one(granted, taken).await;
         }
         let (first, hidden) = (taken.first.entry_id, taken.hidden.as_ref().map(|entry| entry.entry_id));
         let (gate, staging) = (self.clone(), granted.clone());
@@ -425,6 +424,25 @@ impl<DB: Engine> Gate<DB> {
         Ok(Entered { receipt })
     }
 
+    /// One entry, and what goes with it in the transaction that gives it its place: one commit for both.
+    async fn record_one(&self, granted: &Granted, taken: Taken) -> Result<Entered> {
+        let (entry, beside) = (taken.first.clone(), Arc::new(taken));
+        let receipt = if granted.duty_of().is_none() && !granted.is_exceptional() {
+            self.journal.append(entry).await?
+        } else {
+            let granted = granted.clone();
+            let write: journal::Beside<DB> = Arc::new(move |connection| {
+                let (granted, taken) = (granted.clone(), beside.clone());
+                Box::pin(async move { Self::put_beside(connection, &granted, &taken).await })
+            });
+            self.journal.append_with(entry, write).await?
+        };
+        self.nudge(granted);
+        Ok(Entered {
+            receipt: (&receipt).into(),
+        })
+    }
+
     /// Puts an access on its way into the journal inside the transaction of the change that it is, with what leaves with
     /// it; answers the entry's id. The staged entry is durable with the commit.
     pub(crate) async fn stage(&self, connection: &mut DB::Connection, granted: &Granted, named: Named) -> Result<Uuid> {
@@ -434,14 +452,16 @@ impl<DB: Engine> Gate<DB> {
     }
 
     async fn put(&self, connection: &mut DB::Connection, granted: &Granted, taken: &Taken) -> Result<()> {
-        let Taken {
-            occurred_at,
-            first,
-            hidden,
-        } = taken;
-        for entry in [Some(first), hidden.as_ref()].into_iter().flatten() {
+        for entry in [Some(&taken.first), taken.hidden.as_ref()].into_iter().flatten() {
             self.journal.stage(connection, entry).await?;
         }
+        Self::put_beside(connection, granted, taken).await?;
+        Ok(())
+    }
+
+    /// What goes with an access: a physician's use for the duty, the event of an exceptional access.
+    async fn put_beside(connection: &mut DB::Connection, granted: &Granted, taken: &Taken) -> store::Result<()> {
+        let Taken { occurred_at, first, .. } = taken;
         if let Some(physician) = granted.duty_of() {
             duty_uses::insert::<DB>(connection, physician, granted.dmp_id(), *occurred_at, first.entry_id).await?;
         }

@@ -4,6 +4,8 @@ use api::identity::Check;
 use serde::{Deserialize, Serialize};
 use serve::config::{Invalid, Validate};
 use serve::watch::WatchSettings;
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use uuid::Uuid;
 
@@ -13,6 +15,8 @@ use uuid::Uuid;
 pub struct Config {
     /// The host that this service runs for: its UUID in the register of hosts.
     pub host_id: String,
+    /// A file with that UUID, as `dmp host` writes it, instead of `host_id`. Read at the start.
+    pub host_id_file: Option<PathBuf>,
     /// File of 32 bytes: the host's key, which wraps the key of each dossier. Losing it is losing every document.
     pub key_file: PathBuf,
     /// File with the journal's signing key, as `PRIVATE+KEY+<origin>+…`. All instances on one database have the same.
@@ -36,6 +40,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             host_id: String::new(),
+            host_id_file: None,
             key_file: PathBuf::new(),
             log_key_file: PathBuf::new(),
             checks: Checks::default(),
@@ -98,14 +103,48 @@ impl Default for Limits {
     }
 }
 
+/// A UUID in its longest spelling, and white space.
+const HOST_FILE_BYTES_MAX: u64 = 64;
+
+impl Config {
+    /// The host that this service runs for.
+    ///
+    /// # Errors
+    /// [`Invalid`] when the file cannot be read, or holds no UUID.
+    pub(crate) fn host(&self) -> Result<Uuid, Invalid> {
+        let Some(path) = &self.host_id_file else {
+            return parse_host("host_id", &self.host_id);
+        };
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(HOST_FILE_BYTES_MAX).read_to_string(&mut text))
+            .map_err(|error| Invalid::new("host_id_file", format!("{}: {error}", path.display())))?;
+        parse_host("host_id_file", text.trim())
+    }
+
+    fn check_host(&self) -> Result<(), Invalid> {
+        match (&self.host_id_file, self.host_id.is_empty()) {
+            (None, _) => parse_host("host_id", &self.host_id).map(drop),
+            (Some(_), true) => Ok(()),
+            (Some(_), false) => Err(Invalid::new(
+                "host_id_file",
+                "must not be given together with `host_id`",
+            )),
+        }
+    }
+}
+
+fn parse_host(key: &str, text: &str) -> Result<Uuid, Invalid> {
+    let expected = match key {
+        "host_id" => "must be the host's UUID in the register of hosts, or `host_id_file` must name a file with it",
+        _ => "must name a file with the host's UUID in the register of hosts, as `dmp host` writes it",
+    };
+    Uuid::parse_str(text).map_err(|_| Invalid::new(key, expected))
+}
+
 impl Validate for Config {
     fn validate(&self) -> Result<(), Invalid> {
-        if Uuid::parse_str(&self.host_id).is_err() {
-            return Err(Invalid::new(
-                "host_id",
-                "must be the host's UUID in the register of hosts",
-            ));
-        }
+        self.check_host()?;
         for (key, path) in [("key_file", &self.key_file), ("log_key_file", &self.log_key_file)] {
             if path.as_os_str().is_empty() {
                 return Err(Invalid::new(key, "must name a file"));
@@ -163,6 +202,10 @@ mod tests {
         assert_eq!(refused(|config| config.retention_years = 9), "retention_years");
         assert_eq!(refused(|config| config.announcement_months = 0), "announcement_months");
         assert_eq!(refused(|config| config.host_id = "here".to_owned()), "host_id");
+        assert_eq!(
+            refused(|config| config.host_id_file = Some("host_id".into())),
+            "host_id_file"
+        );
         assert_eq!(refused(|config| config.key_file = PathBuf::new()), "key_file");
         assert_eq!(
             refused(|config| config.limits.chunk_bytes = MIB + 1),
@@ -177,5 +220,24 @@ mod tests {
             refused(|config| config.limits.journal_queue = 0),
             "limits.journal_queue"
         );
+    }
+
+    #[test]
+    fn the_host_comes_from_its_file_when_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host_id");
+        let config = Config {
+            host_id: String::new(),
+            host_id_file: Some(path.clone()),
+            ..complete()
+        };
+        config.validate().unwrap();
+        let refused = config.host().unwrap_err();
+        assert_eq!(refused.key, "host_id_file");
+        assert!(refused.expected.contains("No such file"), "{refused}");
+        std::fs::write(&path, format!("{}\n", Uuid::from_u128(7))).unwrap();
+        assert_eq!(config.host().unwrap(), Uuid::from_u128(7));
+        std::fs::write(&path, "here\n").unwrap();
+        assert_eq!(config.host().unwrap_err().key, "host_id_file");
     }
 }

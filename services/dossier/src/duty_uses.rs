@@ -1,13 +1,11 @@
 //! Every SQL statement about physicians' uses of dossiers.
 
 use api::identity::DmpId;
-use store::Engine;
 use store::time::{Timestamp, to_micros};
+use store::{Engine, Result};
 use uuid::Uuid;
 
-use crate::error::Result;
-
-/// Writes a use, in the transaction that stages the journal entry `entry_id` which proves it.
+/// Writes a use, in the transaction of the journal entry `entry_id` which proves it.
 pub(crate) async fn insert<DB: Engine>(
     connection: &mut DB::Connection,
     physician_id: &str,

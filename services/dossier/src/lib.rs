@@ -91,12 +91,13 @@ impl serve::Service for Dossier {
 
     async fn routes<DB: Engine>(context: Context<DB>, config: Config) -> Result<Routes, StartError> {
         let feed = start_feed(&context).await?;
+        context.status.feed(&feed);
         let gate = Gate::new(&context, open_journal(&context, &config).await?, feed.clone())?;
         let identifiers = Identifiers::new(&context)?;
         let key = HostKey::new(host_key(&config)?, context.random.clone());
         seed_territories(&context).await?;
         let dossiers =
-            rpc::dossier_service::Dossiers::new(&context, &config, gate.clone(), identifiers.clone(), key.clone());
+            rpc::dossier_service::Dossiers::new(&context, &config, gate.clone(), identifiers.clone(), key.clone())?;
         let documents = rpc::document_service::Documents::new(&context, &config, gate.clone(), identifiers, key);
         let accesses = rpc::journal_service::Accesses::new(&context, &config, gate, feed);
         let duties = rpc::duty_service::Duties::new(&context, config.checks);
@@ -123,6 +124,7 @@ async fn open_journal<DB: Engine>(context: &Context<DB>, config: &Config) -> Res
     let (db, clock, random) = (context.db.clone(), context.clock.clone(), context.random.clone());
     let journal = Journal::open(db, clock, random, key, limits).await;
     let journal = journal.map_err(|error| StartError::Service(format!("the journal does not open: {error}")))?;
+    context.status.journal(&journal, Journal::status);
     let closing = journal.clone();
     context.background(|stop| async move {
         stop.cancelled().await;

@@ -79,6 +79,8 @@ impl serve::Service for Messaging {
         let consent = context.peers.get("consent")?;
         let journal = open_journal(&context, &config).await?;
         let feed = start_feed(&context, journal.clone()).await?;
+        context.status.journal(&journal, Journal::status);
+        context.status.feed(&feed);
         let teller = Teller::new(&context, consent.clone(), journal.clone(), feed.clone(), vault.clone());
         let routes = rpc::routes(&context, config, vault, consent, journal, feed)?;
         follow(&context, teller);

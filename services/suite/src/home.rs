@@ -4,7 +4,7 @@
 //! its files are for their owner only.
 
 use journal::LogKey;
-use serve::config::{Common, DatabaseUrl, Identity, IssuerSettings};
+use serve::config::{Common, DatabaseUrl, Identity, IssuerSettings, JwkSet};
 use serve::{KeyError, TokenIssuer};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use store::random::Random;
 use store::sealed::Key;
 
-use crate::suite::Endpoints;
+use crate::endpoints::Endpoints;
+use crate::suite::SERVICES;
 
 /// What every token of an embedded suite is for.
 const AUDIENCE: &str = "dmp";
@@ -21,11 +22,15 @@ const AUDIENCE: &str = "dmp";
 const ENDPOINTS: &str = "endpoints.toml";
 /// Who vouches for people and systems.
 const PEOPLE: &str = "https://issuer.localhost/people";
-/// Who vouches for services.
-const SERVICES: &str = "https://issuer.localhost/services";
+/// Who vouches for services; each signs with a key of its own.
+const ISSUER_OF_SERVICES: &str = "https://issuer.localhost/services";
 
 /// Who signs consents' receipts.
 const RECEIPTS: &str = "consent-receipts";
+/// Who signs what outsiders verify.
+const SIGNERS: [&str; 3] = ["dossier-journal", "messaging-journal", RECEIPTS];
+/// What seals content in databases. Losing one is losing whatever it seals.
+const SEALING_KEYS: [&str; 3] = ["host.key", "consent.key", "messaging.key"];
 
 /// The roles that the issuer of people may give: all but a service's.
 const ROLES_OF_PEOPLE: [&str; 7] = [
@@ -75,6 +80,7 @@ pub enum HomeError {
 #[derive(Debug)]
 pub struct Home {
     folder: PathBuf,
+    made: Vec<String>,
 }
 
 /// The right to run a suite on a folder; given back when dropped, or when the process ends.
@@ -97,22 +103,52 @@ impl Home {
             .create(folder)
             .map_err(failed)?;
         let folder = folder.canonicalize().map_err(failed)?;
-        let home = Self { folder };
-        for name in ["people.pem", "services.pem"] {
-            let path = home.path(name);
+        let mut home = Self {
+            folder,
+            made: Vec::new(),
+        };
+        for name in token_keys() {
+            let path = home.path(&name);
             let key = TokenIssuer::generate_key(random).map_err(|source| HomeError::TokenKey {
                 path: path.clone(),
                 source,
             })?;
-            keep_first(&path, key.as_bytes())?;
+            home.keep(&name, key.as_bytes())?;
         }
-        for name in ["host.key", "consent.key", "messaging.key"] {
-            keep_first(&home.path(name), Key::generate(random).to_bytes().as_slice())?;
+        for name in SEALING_KEYS {
+            home.keep(name, Key::generate(random).to_bytes().as_slice())?;
         }
-        for signer in ["dossier-journal", "messaging-journal", RECEIPTS] {
+        for signer in SIGNERS {
             home.keep_signing_key(signer, random)?;
         }
         Ok(home)
+    }
+
+    /// The folder as it is, with the files that its user needs: nothing is made in it.
+    ///
+    /// # Errors
+    /// [`HomeError::File`] when it is not there.
+    pub fn existing(folder: &Path) -> Result<Self, HomeError> {
+        let canonical = folder.canonicalize().map_err(|source| HomeError::File {
+            path: folder.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            folder: canonical,
+            made: Vec::new(),
+        })
+    }
+
+    /// Names of the keys that [`Home::open`] made, because they were not there.
+    pub fn made(&self) -> &[String] {
+        &self.made
+    }
+
+    /// Names of all files with a private key.
+    pub fn private_keys() -> Vec<String> {
+        let signers = SIGNERS.iter().map(|signer| format!("{signer}.key"));
+        let sealing = SEALING_KEYS.iter().map(|name| (*name).to_owned());
+        token_keys().chain(sealing).chain(signers).collect()
     }
 
     /// Takes the folder for this process.
@@ -172,26 +208,26 @@ impl Home {
         self.path(&format!("{RECEIPTS}.vkey"))
     }
 
-    /// What the settings of all four services have in common, before ports and databases are known.
+    /// What a service's settings have in common with the others', before ports and databases are known.
     ///
     /// # Errors
     /// [`HomeError::TokenKey`].
-    pub fn common(&self) -> Result<Common, HomeError> {
-        let listed = |issuer: TokenIssuer, roles: &[&str]| IssuerSettings {
-            issuer: issuer.issuer().to_owned(),
+    pub fn common(&self, service: &str) -> Result<Common, HomeError> {
+        let listed = |issuer: &str, keys: JwkSet, roles: &[&str]| IssuerSettings {
+            issuer: issuer.to_owned(),
             audience: AUDIENCE.to_owned(),
-            jwks: Some(issuer.jwks()),
+            jwks: Some(keys),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             ..IssuerSettings::default()
         };
         let issuers = vec![
-            listed(self.people()?, &ROLES_OF_PEOPLE),
-            listed(self.issuer(SERVICES, "services.pem")?, &["SERVICE"]),
+            listed(PEOPLE, self.people()?.jwks(), &ROLES_OF_PEOPLE),
+            listed(ISSUER_OF_SERVICES, self.service_keys()?, &["SERVICE"]),
         ];
         let identity = Identity {
-            issuer: SERVICES.to_owned(),
+            issuer: ISSUER_OF_SERVICES.to_owned(),
             audience: AUDIENCE.to_owned(),
-            key: self.path("services.pem"),
+            key: self.path(&token_key(service)),
         };
         Ok(Common {
             issuers,
@@ -207,7 +243,7 @@ impl Home {
     pub fn write_endpoints(&self, endpoints: &Endpoints) -> Result<(), HomeError> {
         let path = self.path(ENDPOINTS);
         let text = toml::to_string(endpoints).map_err(io::Error::other);
-        text.and_then(|text| std::fs::write(&path, text))
+        text.and_then(|text| replace(&path, text.as_bytes()))
             .map_err(|source| HomeError::File { path, source })
     }
 
@@ -219,7 +255,37 @@ impl Home {
         let path = self.path(ENDPOINTS);
         let text = std::fs::read_to_string(&path);
         let read = text.and_then(|text| toml::from_str(&text).map_err(io::Error::other));
-        read.map_err(|source| HomeError::File { path, source })
+        let mut endpoints: Endpoints = read.map_err(|source| HomeError::File { path, source })?;
+        endpoints.trust = endpoints.trust.map(|file| self.folder.join(file));
+        Ok(endpoints)
+    }
+
+    /// Writes the public keys of the issuers of tokens, for services that are told of them by files: people's into
+    /// `people.jwks.json`, services' into `services.jwks.json`. Answers the names of the files.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn write_jwks(&self) -> Result<[&'static str; 2], HomeError> {
+        let sets = [
+            ("people.jwks.json", self.people()?.jwks()),
+            ("services.jwks.json", self.service_keys()?),
+        ];
+        for (name, keys) in &sets {
+            let path = self.path(name);
+            let text = serde_json::to_string_pretty(keys).map_err(io::Error::other);
+            text.and_then(|text| replace(&path, format!("{text}\n").as_bytes()))
+                .map_err(|source| HomeError::File { path, source })?;
+        }
+        Ok(sets.map(|(name, _)| name))
+    }
+
+    /// The public keys of all services.
+    fn service_keys(&self) -> Result<JwkSet, HomeError> {
+        let mut keys = Vec::new();
+        for service in SERVICES {
+            keys.extend(self.issuer(ISSUER_OF_SERVICES, &token_key(service))?.jwks().keys);
+        }
+        Ok(JwkSet { keys })
     }
 
     fn issuer(&self, name: &str, file: &str) -> Result<TokenIssuer, HomeError> {
@@ -227,13 +293,22 @@ impl Home {
         TokenIssuer::from_file(name, AUDIENCE, &path).map_err(|source| HomeError::TokenKey { path, source })
     }
 
-    fn keep_signing_key(&self, signer: &str, random: &Random) -> Result<(), HomeError> {
-        let path = self.path(&format!("{signer}.key"));
+    /// Keeps the key that is there, or this one.
+    fn keep(&mut self, name: &str, key: &[u8]) -> Result<(), HomeError> {
+        if keep_first(&self.path(name), key)? {
+            self.made.push(name.to_owned());
+        }
+        Ok(())
+    }
+
+    fn keep_signing_key(&mut self, signer: &str, random: &Random) -> Result<(), HomeError> {
+        let name = format!("{signer}.key");
+        let path = self.path(&name);
         let malformed = || HomeError::SigningKey { path: path.clone() };
         // A journal is named after its service, as it was from the first version on.
         let origin = format!("dmp.localhost/{}", signer.trim_end_matches("-journal"));
         let fresh = LogKey::from_seed(&origin, random.bytes()).map_err(|_| malformed())?;
-        keep_first(&path, fresh.to_private_text().as_bytes())?;
+        self.keep(&name, fresh.to_private_text().as_bytes())?;
         let text = std::fs::read_to_string(&path).map_err(|source| HomeError::File {
             path: path.clone(),
             source,
@@ -242,19 +317,46 @@ impl Home {
         keep_first(
             &self.path(&format!("{signer}.vkey")),
             format!("{}\n", kept.verifier()).as_bytes(),
-        )
+        )?;
+        Ok(())
     }
 }
 
-/// Writes a file that is not there yet, durably; leaves one that is.
-fn keep_first(path: &Path, content: &[u8]) -> Result<(), HomeError> {
+/// The private key with which a service signs its tokens.
+fn token_key(service: &str) -> String {
+    format!("{service}-token.pem")
+}
+
+/// The private keys with which tokens are signed.
+fn token_keys() -> impl Iterator<Item = String> {
+    std::iter::once("people.pem".to_owned()).chain(SERVICES.into_iter().map(token_key))
+}
+
+/// Writes a file in the place of the one that is there: at any moment one of the two is whole. For nothing secret: its mode is
+/// the process's.
+///
+/// # Errors
+/// When the file system refuses; what was there is still there.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let fresh = path.with_added_extension("new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, path)
+}
+
+/// Writes a file that is not there yet, durably, and says so; leaves one that is.
+fn keep_first(path: &Path, content: &[u8]) -> Result<bool, HomeError> {
     let failed = |source| HomeError::File {
         path: path.to_owned(),
         source,
     };
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(mut file) => file.write_all(content).and_then(|()| file.sync_all()).map_err(failed),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Ok(mut file) => {
+            let written = file.write_all(content).and_then(|()| file.sync_all());
+            written.map(|()| true).map_err(failed)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(failed(error)),
     }
 }

@@ -1,13 +1,15 @@
 //! `dmp`: the suite's command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dmp::home::Home;
-use dmp::suite::{Endpoints, Plan, Suite};
+use dmp::endpoints::Endpoints;
+use dmp::home::{self, Home};
+use dmp::register::{Host, Register};
+use dmp::suite::{Plan, Suite};
 use dmp::tour::{SourceDocument, Visit};
-use dmp::{matrix, rules, tour, verify};
+use dmp::{health, matrix, rules, status, tour, verify};
 use journal::VerifierKey;
 use load::Load;
-use serve::config::{Settings, TelemetrySettings};
+use serve::config::{Common, ConfigError, Settings, TelemetrySettings};
 use serve::{Claims, telemetry};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +31,12 @@ struct CommandLine {
     up: Up,
 }
 
+/// Home, and nothing on the screen (ECMA-48).
+const CLEAR_SCREEN: &[u8] = b"\x1b[H\x1b[2J";
+
+/// How often `dmp status --watch` asks.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the four services on loopback ports, with keys and databases in a folder (the default)
@@ -47,8 +55,17 @@ enum Command {
     /// Put the suite that runs on the folder under load, and say what it bears
     #[command(subcommand)]
     Load(Load),
+    /// Show at a glance how the suite of a folder is: services, databases, feeds, journals, certificates. Fails when
+    /// something is not healthy
+    Status(Status),
     /// Run one service with its own configuration, as in production
     Serve(Serve),
+    /// Ask whether the service of a configuration serves on this machine; ends with 0 only then
+    Health(Service),
+    /// Register a host of dossiers and accredit it, or find it, and write its UUID into a file (dossier.host_id_file)
+    Host(RegisterHost),
+    /// Make the keys that a folder lacks, and write the public ones that services verify tokens with
+    Keys(Keys),
 }
 
 #[derive(Debug, Args)]
@@ -65,7 +82,7 @@ struct Up {
     /// Refuse wrong check digits of professionals and structures too
     #[arg(long)]
     strict: bool,
-    /// An OTLP/gRPC collector for traces and metrics, as http://127.0.0.1:4317
+    /// An OTLP/gRPC collector for traces, metrics and logs, as http://127.0.0.1:4317
     #[arg(long)]
     otlp: Option<String>,
 }
@@ -164,14 +181,50 @@ enum Matrix {
     },
 }
 
+/// One service, and what it is told.
 #[derive(Debug, Args)]
-struct Serve {
+struct Status {
+    /// Show it again every two seconds, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+}
+
+#[derive(Debug, Args)]
+struct Service {
     /// Which service
     #[arg(value_parser = dmp::suite::SERVICES)]
     name: String,
     /// Its configuration (TOML); the environment (DMP_…) goes before it
     #[arg(long)]
     config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct RegisterHost {
+    /// Struct_idNat by which the register knows the host
+    #[arg(long)]
+    structure_id: String,
+    /// What it is called, when it is not registered yet
+    #[arg(long)]
+    name: String,
+    /// The decision that its accreditation rests on
+    #[arg(long)]
+    decision: String,
+    /// Where its UUID is written
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Keys {
+    /// The folder; made when it is not there
+    folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    service: Service,
     /// Print the configuration as read, without secrets, and end
     #[arg(long)]
     print_config: bool,
@@ -204,16 +257,14 @@ async fn main() -> ExitCode {
         Some(Command::Rules) => print_rules(),
         Some(Command::Matrix(asked)) => compare(&data, asked).await,
         Some(Command::Load(asked)) => load(data, asked).await,
+        Some(Command::Status(options)) => glance(&data, &options).await,
         Some(Command::Serve(options)) => run(options).await,
+        Some(Command::Health(service)) => ask_health(service).await,
+        Some(Command::Host(options)) => register(&data, options).await,
+        Some(Command::Keys(options)) => keys(&options.folder),
     };
     done.unwrap_or_else(|error| {
-        let mut text = format!("dmp: {error}");
-        let mut cause = error.source();
-        while let Some(inner) = cause {
-            text.push_str(&format!(": {inner}"));
-            cause = inner.source();
-        }
-        let _closed = writeln!(std::io::stderr(), "{text}");
+        let _closed = writeln!(std::io::stderr(), "dmp: {}", dmp::told(&*error));
         ExitCode::FAILURE
     })
 }
@@ -259,6 +310,7 @@ fn welcome(suite: &Suite, data: &Path) -> String {
         consent,
         dossier,
         messaging,
+        ..
     } = &suite.endpoints;
     let folder = data.display();
     format!(
@@ -428,14 +480,17 @@ async fn compare(data: &Path, asked: Matrix) -> Outcome {
 
 async fn load(data: PathBuf, asked: Load) -> Outcome {
     let home = Home::open(&data, &Random::system())?;
+    let endpoints = home.read_endpoints().ok();
     let folder = load::Folder {
-        endpoints: home.read_endpoints().ok().map(|endpoints| load::Endpoints {
+        trust: endpoints
+            .as_ref()
+            .and_then(|endpoints| endpoints.trust.clone().zip(endpoints.trust_domain.clone())),
+        endpoints: endpoints.map(|endpoints| load::Endpoints {
             identifier: endpoints.identifier,
             consent: endpoints.consent,
             dossier: endpoints.dossier,
             messaging: endpoints.messaging,
         }),
-        trust: None,
         issuer: home.people()?,
         path: data,
     };
@@ -446,8 +501,33 @@ async fn load(data: PathBuf, asked: Load) -> Outcome {
     })
 }
 
+async fn glance(data: &Path, options: &Status) -> Outcome {
+    let clock = Clock::system();
+    loop {
+        let report = status::Report::of(&status::ask(data, &clock).await?);
+        let mut out = std::io::stdout().lock();
+        if options.watch && out.is_terminal() {
+            out.write_all(CLEAR_SCREEN)?;
+        }
+        out.write_all(report.text.as_bytes())?;
+        drop(out);
+        let ended = !options.watch
+            || tokio::select! {
+                asked = serve::stop_requested() => { asked?; true }
+                () = tokio::time::sleep(LOOK_AGAIN) => false,
+            };
+        if ended {
+            return Ok(if report.healthy {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
+        }
+    }
+}
+
 async fn run(options: Serve) -> Outcome {
-    match options.name.as_str() {
+    match options.service.name.as_str() {
         "identifier" => run_one::<identifier::Identifier>(options).await,
         "consent" => run_one::<consent::Consent>(options).await,
         "dossier" => run_one::<dossier::Dossier>(options).await,
@@ -455,8 +535,13 @@ async fn run(options: Serve) -> Outcome {
     }
 }
 
+/// What the service is told: its file, then the environment.
+fn settings<S: serve::Service>(service: &Service) -> Result<Settings<S::Config>, ConfigError> {
+    Settings::load(S::NAME, service.config.as_deref(), std::env::vars(), [])
+}
+
 async fn run_one<S: serve::Service>(options: Serve) -> Outcome {
-    let settings = Settings::<S::Config>::load(S::NAME, options.config.as_deref(), std::env::vars(), [])?;
+    let settings = settings::<S>(&options.service)?;
     if options.print_config {
         print!("{}", settings.render(S::NAME)?);
         return Ok(ExitCode::SUCCESS);
@@ -475,4 +560,48 @@ async fn run_one<S: serve::Service>(options: Serve) -> Outcome {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+async fn ask_health(service: Service) -> Outcome {
+    let (name, common): (_, Common) = match service.name.as_str() {
+        "identifier" => ("identifier", settings::<identifier::Identifier>(&service)?.common),
+        "consent" => ("consent", settings::<consent::Consent>(&service)?.common),
+        "dossier" => ("dossier", settings::<dossier::Dossier>(&service)?.common),
+        _ => ("messaging", settings::<messaging::Messaging>(&service)?.common),
+    };
+    health::check(name, &common, &Clock::system()).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn register(data: &Path, options: RegisterHost) -> Outcome {
+    // Only what is needed: the folder may hold the one key that signs as an administrator, and be read-only.
+    let home = Home::existing(data)?;
+    let clock = Clock::system();
+    let register = Register::new(&home.read_endpoints()?, home.people()?, &clock)?;
+    let host = Host {
+        name: &options.name,
+        structure_id: &options.structure_id,
+        decision: &options.decision,
+    };
+    let id = register.host(&host, &Random::system()).await?;
+    home::replace(&options.out, format!("{id}\n").as_bytes())
+        .map_err(|error| format!("{}: {error}", options.out.display()))?;
+    println!("{id}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn keys(folder: &Path) -> Outcome {
+    let home = Home::open(folder, &Random::system())?;
+    for name in Home::private_keys() {
+        let made = home.made().contains(&name);
+        println!(
+            "{} {}",
+            if made { "made   " } else { "kept   " },
+            home.path(&name).display()
+        );
+    }
+    for name in home.write_jwks()? {
+        println!("written {}", home.path(name).display());
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -16,6 +16,7 @@ use tonic::Request;
 use tonic::transport::Channel;
 
 use crate::home::Home;
+use crate::told;
 
 /// A trial reads the authorisations of the whole population.
 const CALL_TIMEOUT: Duration = Duration::from_secs(600);
@@ -192,10 +193,10 @@ fn parsed(name: &str, text: &str) -> Result<Matrix, MatrixError> {
 
 /// A client of the suite that runs on the folder, and a request of its administrator.
 fn call<M>(data: &Path, clock: &Clock, message: M) -> Result<(MatrixServiceClient<Channel>, Request<M>), String> {
-    let home = Home::open(data, &Random::system()).map_err(|error| error.to_string())?;
-    let endpoints = home.read_endpoints().map_err(|error| error.to_string())?;
-    let endpoint = Channel::from_shared(endpoints.consent).map_err(|error| error.to_string())?;
-    let issuer = home.people().map_err(|error| error.to_string())?;
+    let home = Home::open(data, &Random::system()).map_err(|error| told(&error))?;
+    let endpoints = home.read_endpoints().map_err(|error| told(&error))?;
+    let channels = endpoints.channels(clock).map_err(|error| told(&error))?;
+    let issuer = home.people().map_err(|error| told(&error))?;
     let claims = Claims::new("operator", Role::Administrator);
     let minted = issuer.mint(&claims, CALL_TIMEOUT, clock);
     let value = minted
@@ -204,5 +205,5 @@ fn call<M>(data: &Path, clock: &Clock, message: M) -> Result<(MatrixServiceClien
     let mut request = Request::new(message);
     request.set_timeout(CALL_TIMEOUT);
     request.metadata_mut().insert("authorization", value);
-    Ok((MatrixServiceClient::new(endpoint.connect_lazy()), request))
+    Ok((MatrixServiceClient::new(channels.consent), request))
 }

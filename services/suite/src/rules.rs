@@ -15,8 +15,8 @@ const INDENT: &str = "        ";
 pub fn print(out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
-        "A forbid beats every permit; what no rule permits is refused. Forbids stand in the order in which a refusal\n\
-         names them.\n"
+        "A forbid beats every permit; what no rule permits is refused. Forbids stand in the order in which a\n\
+         refusal names them.\n"
     )?;
     for rule in RULES {
         let effect = match rule.effect {
@@ -24,16 +24,19 @@ pub fn print(out: &mut impl Write) -> io::Result<()> {
             Effect::Permit(_) => "PERMIT",
         };
         entry(out, effect, rule.id, rule.article, rule.summary)?;
-        writeln!(out, "{INDENT}Of: {}.\n", roles(rule))?;
+        indented(out, &format!("Of: {}.", roles(rule)))?;
+        writeln!(out)?;
     }
     entry(out, "FORBID", DEFAULT.rule, DEFAULT.article, DEFAULT.summary)
 }
 
 fn entry(out: &mut impl Write, effect: &str, id: &str, article: &str, summary: &str) -> io::Result<()> {
     writeln!(out, "{effect}  {id}  ({article})")?;
-    lines(summary)
-        .iter()
-        .try_for_each(|line| writeln!(out, "{INDENT}{line}"))
+    indented(out, summary)
+}
+
+fn indented(out: &mut impl Write, text: &str) -> io::Result<()> {
+    lines(text).iter().try_for_each(|line| writeln!(out, "{INDENT}{line}"))
 }
 
 fn roles(rule: &Rule) -> String {

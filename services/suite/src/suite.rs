@@ -1,36 +1,27 @@
 //! Four services in one process: each on its own port, with its own database and its own name, as they run apart.
 
-use api::common::v1::Role;
-use api::identifier::v1 as pb;
-use api::identifier::v1::host_service_client::HostServiceClient;
 use api::identity::Check;
-use jiff::ToSpan;
-use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
 use serve::config::{DatabaseUrl, Settings};
-use serve::{Claims, Failure, Running, StartError, TokenIssuer, bearer};
+use serve::{Running, StartError};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 use store::random::Random;
-use store::time::{self, Clock};
+use store::time::Clock;
 use tokio::net::TcpListener;
-use tonic::Request;
-use tonic::transport::Channel;
 
+use crate::endpoints::Endpoints;
 use crate::home::{Home, HomeError};
+use crate::register::{Host, Register, RegisterError};
 
 /// The services, in the order of the article, which is also the order of their ports.
 pub const SERVICES: [&str; 4] = ["identifier", "consent", "dossier", "messaging"];
 
 /// The host that an embedded suite registers for itself: a name and a structure that are nobody's.
-const LOCAL_HOST: (&str, &str) = ("Local host of the embedded suite", "1750000010");
-
-/// How long the local host's accreditation lasts: what the decree of 2018 gave to certified hosts.
-const ACCREDITATION_YEARS: i64 = 3;
-
-/// How long a call to ourselves may take while starting.
-const OWN_CALL: Duration = Duration::from_secs(10);
+const LOCAL_HOST: Host<'static> = Host {
+    name: "Local host of the embedded suite",
+    structure_id: "1750000010",
+    decision: "embedded suite, for trying and testing",
+};
 
 /// How an embedded suite is to run.
 #[derive(Debug, Clone)]
@@ -62,19 +53,6 @@ impl Default for Plan {
     }
 }
 
-/// Where the four services answer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Endpoints {
-    /// As `http://127.0.0.1:7001`.
-    pub identifier: String,
-    /// As `http://127.0.0.1:7002`.
-    pub consent: String,
-    /// As `http://127.0.0.1:7003`.
-    pub dossier: String,
-    /// As `http://127.0.0.1:7004`.
-    pub messaging: String,
-}
-
 /// Why the suite does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
@@ -98,8 +76,11 @@ pub enum SuiteError {
         source: StartError,
     },
     /// The local host could not be registered or accredited.
-    #[error("the local host cannot be registered: {0}")]
-    Host(String),
+    #[error("the local host cannot be registered")]
+    Host(#[from] RegisterError),
+    /// A port was there and is not.
+    #[error("a port was lost")]
+    PortLost,
 }
 
 /// A suite that runs.
@@ -136,13 +117,15 @@ impl Suite {
             .map(url)
             .collect();
         let [identifier, consent, dossier, messaging] = urls.as_slice() else {
-            return Err(SuiteError::Host("a port was lost".to_owned()));
+            return Err(SuiteError::PortLost);
         };
         let endpoints = Endpoints {
             identifier: identifier.clone(),
             consent: consent.clone(),
             dossier: dossier.clone(),
             messaging: messaging.clone(),
+            trust: None,
+            trust_domain: None,
         };
         let layout = Layout { home, plan, endpoints };
         let mut starting = Starting {
@@ -263,7 +246,7 @@ impl Layout<'_> {
     }
 
     fn settings<C>(&self, name: &str, service: C) -> Result<Settings<C>, HomeError> {
-        let mut common = self.home.common()?;
+        let mut common = self.home.common(name)?;
         let given = self.plan.databases.get(name);
         common.database.url = given.map_or_else(|| self.home.database(name), |url| DatabaseUrl::from(url.as_str()));
         common.reflection = self.plan.reflection;
@@ -277,16 +260,15 @@ impl Layout<'_> {
         Ok(Settings { common, service })
     }
 
-    /// Finds or registers the host of an embedded suite, and renews its accreditation when it has none: what an
-    /// administrator does for a real host, done here so that the first command of a stranger opens a dossier. Answers
-    /// the host's identifier; the identifier service must be running.
+    /// Finds or registers the host of an embedded suite, and accredits it: what an administrator does for a real host,
+    /// done here so that the first command of a stranger opens a dossier. Answers the host's identifier; the identifier
+    /// service must be running.
     ///
     /// # Errors
     /// [`SuiteError::Host`].
     pub async fn local_host(&self, clock: &Clock, random: &Random) -> Result<String, SuiteError> {
-        let register = Register::connect(&self.endpoints.identifier, self.home.people()?, clock)?;
-        let registered = register.local_host(random).await;
-        registered.map_err(|failure| SuiteError::Host(failure.message))
+        let register = Register::new(&self.endpoints, self.home.people()?, clock)?;
+        Ok(register.host(&LOCAL_HOST, random).await?)
     }
 }
 
@@ -300,11 +282,7 @@ struct Starting<'a> {
 impl Starting<'_> {
     async fn run(&mut self, listeners: Vec<TcpListener>) -> Result<String, SuiteError> {
         let mut listeners = listeners.into_iter();
-        let mut next = || {
-            listeners
-                .next()
-                .ok_or_else(|| SuiteError::Host("a port was lost".to_owned()))
-        };
+        let mut next = || listeners.next().ok_or(SuiteError::PortLost);
         let layout = self.layout;
         self.start::<identifier::Identifier>(next()?, layout.identifier()?)
             .await?;
@@ -326,106 +304,4 @@ impl Starting<'_> {
         self.services.push(running.await.map_err(failed)?);
         Ok(())
     }
-}
-
-/// The register of hosts, as the administrator uses it.
-struct Register<'a> {
-    channel: Channel,
-    issuer: TokenIssuer,
-    clock: &'a Clock,
-}
-
-impl<'a> Register<'a> {
-    fn connect(url: &str, issuer: TokenIssuer, clock: &'a Clock) -> Result<Self, SuiteError> {
-        let endpoint = Channel::from_shared(url.to_owned()).map_err(|error| SuiteError::Host(error.to_string()))?;
-        Ok(Self {
-            channel: endpoint.connect_lazy(),
-            issuer,
-            clock,
-        })
-    }
-
-    async fn local_host(&self, random: &Random) -> Result<String, Failure> {
-        let (name, structure_id) = LOCAL_HOST;
-        let host = match self.find(structure_id).await? {
-            Some(host) => host,
-            None => {
-                let request = pb::RegisterHostRequest {
-                    request_id: random.uuid().to_string(),
-                    name: name.to_owned(),
-                    structure_id: structure_id.to_owned(),
-                    endpoint: String::new(),
-                };
-                self.client()
-                    .register_host(self.request(request)?)
-                    .await
-                    .map_err(failure)?
-                    .into_inner()
-            }
-        };
-        if !host.accredited_now.contains(&i32::from(pb::HostingScope::Dossier)) {
-            self.accredit(&host.host_id, random).await?;
-        }
-        Ok(host.host_id)
-    }
-
-    async fn find(&self, structure_id: &str) -> Result<Option<pb::Host>, Failure> {
-        let mut page_token = String::new();
-        loop {
-            let request = pb::ListHostsRequest {
-                page_size: 500,
-                page_token,
-                ..pb::ListHostsRequest::default()
-            };
-            let page = self
-                .client()
-                .list_hosts(self.request(request)?)
-                .await
-                .map_err(failure)?
-                .into_inner();
-            let found = page.hosts.into_iter().find(|host| host.structure_id == structure_id);
-            if found.is_some() || page.next_page_token.is_empty() {
-                return Ok(found);
-            }
-            page_token = page.next_page_token;
-        }
-    }
-
-    async fn accredit(&self, host_id: &str, random: &Random) -> Result<(), Failure> {
-        let now = self.clock.now();
-        let until = now
-            .to_zoned(TimeZone::UTC)
-            .saturating_add(ACCREDITATION_YEARS.years())
-            .timestamp();
-        let request = pb::AccreditHostRequest {
-            request_id: random.uuid().to_string(),
-            host_id: host_id.to_owned(),
-            scopes: vec![pb::HostingScope::Dossier.into(), pb::HostingScope::Messaging.into()],
-            valid_from: Some(time::to_proto(now)),
-            valid_until: Some(time::to_proto(until)),
-            decision_reference: "embedded suite, for trying and testing".to_owned(),
-        };
-        self.client()
-            .accredit_host(self.request(request)?)
-            .await
-            .map_err(failure)?;
-        Ok(())
-    }
-
-    fn client(&self) -> HostServiceClient<Channel> {
-        HostServiceClient::new(self.channel.clone())
-    }
-
-    fn request<M>(&self, message: M) -> Result<Request<M>, Failure> {
-        let claims = Claims::new("embedded-suite", Role::Administrator);
-        let token = self.issuer.mint(&claims, OWN_CALL * 2, self.clock)?;
-        let mut request = Request::new(message);
-        request.set_timeout(OWN_CALL);
-        request.metadata_mut().insert("authorization", bearer(&token)?);
-        Ok(request)
-    }
-}
-
-fn failure(status: tonic::Status) -> Failure {
-    Failure::from_status("identifier", &status)
 }

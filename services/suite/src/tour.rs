@@ -19,6 +19,7 @@ mod consents;
 mod consultations;
 mod deposits;
 mod duties;
+mod emergencies;
 mod evidence;
 mod hosts;
 mod identifiers;
@@ -35,7 +36,7 @@ use std::io::{self, Write};
 use store::random::Random;
 use store::time::Clock;
 
-use crate::suite::Endpoints;
+use crate::endpoints::{EndpointError, Endpoints};
 use answer::Halt;
 use story::Story;
 
@@ -84,12 +85,9 @@ pub enum TourError {
     /// The tale cannot be written.
     #[error("cannot write")]
     Output(#[from] io::Error),
-    /// An address is none.
-    #[error("the address of the {service} service is no http://host:port")]
-    Address {
-        /// Which service.
-        service: &'static str,
-    },
+    /// The suite cannot be called.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// A service does not answer.
     #[error("a service does not answer ({message}): is the suite running? `dmp up` starts it")]
     Unreachable {
@@ -146,6 +144,8 @@ pub async fn tour(visit: Visit<'_>, documents: Vec<SourceDocument>, out: &mut dy
     let ended = messages::play(&mut story).await;
     story.end_chapter(ended)?;
     let ended = duties::play(&mut story).await;
+    story.end_chapter(ended)?;
+    let ended = emergencies::play(&mut story).await;
     story.end_chapter(ended)?;
     let ended = closure::play(&mut story).await;
     story.end_chapter(ended)?;

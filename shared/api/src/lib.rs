@@ -1,5 +1,5 @@
-//! What the suite promises: the contracts of its four services, as generated from `proto/`, and the identifiers and
-//! code tables that those contracts carry.
+//! What the suite promises: the contracts of its four services and of their operation, as generated from `proto/`, and
+//! the identifiers and code tables that those contracts carry.
 
 pub mod codes;
 pub mod identity;
@@ -30,5 +30,7 @@ contracts! {
     /// Dossiers, documents, the journal and the duty.
     dossier,
     /// Directory, mailboxes and messages.
-    messaging
+    messaging,
+    /// What an operator must know of a process.
+    operations
 }

@@ -2,18 +2,36 @@
 
 use api::common::v1 as pb;
 use api::common::v1::history_entry::PresentOrErased;
-use store::time;
+use api::operations::v1::JournalStatus;
+use store::{Engine, time};
+use tokio::time::{Duration, timeout};
 use uuid::Uuid;
 
 use crate::entry::{Content, Recorded};
 use crate::hash::Hash;
 use crate::history::{History, Proven};
+use crate::log::Journal;
 use crate::receipt::Receipt;
 
 /// Why a message cannot be what it says it is: the field that is missing or has the wrong length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is missing or malformed")]
 pub struct Malformed(pub &'static str);
+
+impl<DB: Engine> Journal<DB> {
+    /// What an operator is told of it. The database gets `patience` to answer.
+    pub async fn status(self, patience: Duration) -> JournalStatus {
+        let state = timeout(patience, self.state()).await.ok().and_then(Result::ok);
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        JournalStatus {
+            answers: state.is_some(),
+            origin: self.verifier().name().to_owned(),
+            tree_size: state.map_or(0, |state| number(state.tree_size)),
+            last_checkpoint_at: state.and_then(|state| state.last_checkpoint_at).map(time::to_proto),
+            entries_waiting: i64::try_from(self.waiting()).unwrap_or(i64::MAX),
+        }
+    }
+}
 
 impl From<&Receipt> for pb::Receipt {
     fn from(receipt: &Receipt) -> Self {

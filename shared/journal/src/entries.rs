@@ -207,6 +207,23 @@ pub(crate) async fn extent<DB: Engine>(connection: &mut DB::Connection, log: i64
     to_u64(row.try_get("size")?)
 }
 
+/// The last leaf, and when it was recorded.
+pub(crate) async fn last<DB: Engine>(connection: &mut DB::Connection, log: i64) -> Result<Option<(u64, Timestamp)>> {
+    let row = sqlx::query(
+        "SELECT leaf_index, recorded_at FROM journal_entries WHERE log_id = $1 ORDER BY leaf_index DESC LIMIT 1",
+    )
+    .bind(log)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok((
+            to_u64(row.try_get("leaf_index")?)?,
+            time::from_micros(row.try_get("recorded_at")?)?,
+        ))
+    })
+    .transpose()
+}
+
 /// The first leaf from `from` up to `to` whose entry does not follow an earlier leaf, which it names, in its subject's chain.
 pub(crate) async fn broken_chain<DB: Engine>(
     connection: &mut DB::Connection,

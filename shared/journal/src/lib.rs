@@ -5,7 +5,8 @@
 //!
 //! - [`Journal`] is the log in a database. One task writes it ([`Journal::append`] for reads, [`Journal::stage`] and
 //!   [`Journal::settle`] for changes), many entries under one commit and one signed checkpoint; a receipt is given only for
-//!   what is durable. Several instances of a service are several logs, each with its own key.
+//!   what is durable. Several instances of a service share one log and its key: batch by batch, whoever has the log's row
+//!   writes, so that a dossier's chain is one. Others may keep a log of their own in the same database.
 //! - [`entry`] is the specification of what is written, `dmp-journal/v1`, which never changes.
 //! - [`tree`] and [`proof`] are the Merkle tree of RFC 9162, [`note`] and [`checkpoint`] the signed notes and checkpoints of
 //!   C2SP, which outside witnesses can cosign.
@@ -25,6 +26,7 @@ pub mod history;
 mod log;
 mod nodes;
 pub mod note;
+mod observe;
 pub mod proof;
 mod reader;
 pub mod receipt;
@@ -38,9 +40,10 @@ pub use entry::{Entry, Link, Recorded};
 pub use error::{Error, Refusal, Result};
 pub use hash::Hash;
 pub use history::{History, Verified, VerifyError};
-pub use log::{Journal, Limits};
+pub use log::{Journal, JournalState, Limits};
 pub use note::{LogKey, VerifierKey};
 pub use receipt::Receipt;
+pub use writer::Beside;
 
 /// The tables of this crate. A service's database needs them before [`Journal::open`].
 pub fn own_migrations() -> &'static [store::Migration] {

@@ -3,20 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use store::observe::traced;
 use store::random::Random;
-use store::time::Clock;
+use store::time::{Clock, Timestamp};
 use store::{Db, Engine};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::entries;
 use crate::entry::{Entry, MAX_SUBJECT_BYTES};
 use crate::error::{Error, Result};
 use crate::note::{LogKey, VerifierKey};
+use crate::observe::{Metrics, Queue};
 use crate::receipt::Receipt;
 use crate::state;
 use crate::tree::Frontier;
-use crate::writer::{Ask, Job, Writer};
+use crate::writer::{Ask, Beside, Job, Writer};
 
 /// What a log takes and gives at the most.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +63,23 @@ pub(crate) struct Shared<DB: Engine> {
     pub(crate) log: i64,
     pub(crate) verifier: VerifierKey,
     pub(crate) limits: Limits,
-    queue: mpsc::Sender<Job>,
+    queue: mpsc::Sender<Job<DB>>,
+    metrics: Metrics,
+}
+
+impl<DB: Engine> Queue for Shared<DB> {
+    fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+}
+
+/// Where a log stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct JournalState {
+    /// Entries in the tree.
+    pub tree_size: u64,
+    /// When its last checkpoint with an entry was signed.
+    pub last_checkpoint_at: Option<Timestamp>,
 }
 
 impl<DB: Engine> Clone for Journal<DB> {
@@ -95,6 +115,7 @@ impl<DB: Engine> Journal<DB> {
         let (log, tree) = prepare(&db, key.clone(), witnessed.to_vec()).await?;
         let (queue, jobs) = mpsc::channel(limits.queue.max(1));
         let verifier = key.verifier().clone();
+        let metrics = Metrics::new(db.name(), verifier.name(), tree.size());
         let shared = Shared {
             db: db.clone(),
             clock: clock.clone(),
@@ -102,6 +123,7 @@ impl<DB: Engine> Journal<DB> {
             verifier,
             limits,
             queue,
+            metrics: metrics.clone(),
         };
         let mut writer = Writer {
             db,
@@ -111,12 +133,13 @@ impl<DB: Engine> Journal<DB> {
             log,
             limits,
             tree: Some(tree),
+            metrics,
         };
         while writer.write(Arc::new([]), true).await?.swept > 0 {}
         tokio::spawn(writer.run(jobs));
-        Ok(Journal {
-            shared: Arc::new(shared),
-        })
+        let shared = Arc::new(shared);
+        shared.metrics.watch(Arc::downgrade(&shared));
+        Ok(Journal { shared })
     }
 
     /// Writes an entry and answers its receipt once it is durable. Writing the same entry again answers the same entry's
@@ -127,7 +150,17 @@ impl<DB: Engine> Journal<DB> {
     /// [`Error::EntryIdReused`], [`Error::OutOfBounds`] for entries the log cannot take.
     pub async fn append(&self, entry: Entry) -> Result<Receipt> {
         self.check(&entry)?;
-        self.ask(Ask::Append(entry)).await
+        self.ask(Ask::Append(entry, None)).await
+    }
+
+    /// As [`Journal::append`], with what is to be written in the transaction that gives the entry its place: it is there
+    /// exactly when the entry is in the log. When it fails, the whole batch does, so keep it to what cannot be refused.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub async fn append_with(&self, entry: Entry, beside: Beside<DB>) -> Result<Receipt> {
+        self.check(&entry)?;
+        self.ask(Ask::Append(entry, Some(beside))).await
     }
 
     /// Puts an entry on its way inside the caller's own write transaction: it will be in the log exactly if that transaction
@@ -177,6 +210,25 @@ impl<DB: Engine> Journal<DB> {
         }
     }
 
+    /// Where it stands, as the database says.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn state(&self) -> Result<JournalState> {
+        let mut connection = self.shared.db.read().await?;
+        let last = entries::last::<DB>(&mut connection, self.shared.log).await?;
+        Ok(JournalState {
+            tree_size: last.map_or(0, |(leaf_index, _)| leaf_index + 1),
+            // A checkpoint is signed at the moment that its entries carry.
+            last_checkpoint_at: last.map(|(_, recorded_at)| recorded_at),
+        })
+    }
+
+    /// Entries asked for that the writer has not taken up.
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting()
+    }
+
     /// The public key by which everything this log signs is checked. Its name is the log's origin.
     pub fn verifier(&self) -> &VerifierKey {
         &self.shared.verifier
@@ -187,18 +239,29 @@ impl<DB: Engine> Journal<DB> {
         i64::try_from(limit.min(self.shared.limits.page)).unwrap_or(i64::MAX)
     }
 
-    async fn ask(&self, ask: Ask) -> Result<Receipt> {
+    async fn ask(&self, ask: Ask<DB>) -> Result<Receipt> {
+        let begun = Instant::now();
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Ask(ask, reply))?;
+        let span = if traced() {
+            tracing::debug_span!("journal.append", dmp.service = self.shared.db.name())
+        } else {
+            Span::none()
+        };
+        self.send(Job::Ask(ask, reply, span))?;
         // A writer that dies drops the reply: nothing is known then.
-        answer.await.map_err(|_| Error::Unavailable)?
+        let receipt = answer.await.map_err(|_| Error::Unavailable)?;
+        self.shared.metrics.appended(begun.elapsed());
+        receipt
     }
 
-    fn send(&self, job: Job) -> Result<()> {
+    fn send(&self, job: Job<DB>) -> Result<()> {
         self.shared.queue.try_send(job).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => Error::Full {
-                limit: self.shared.limits.queue,
-            },
+            mpsc::error::TrySendError::Full(_) => {
+                self.shared.metrics.refused();
+                Error::Full {
+                    limit: self.shared.limits.queue,
+                }
+            }
             mpsc::error::TrySendError::Closed(_) => Error::Unavailable,
         })
     }

@@ -9,11 +9,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use store::random::Random;
 use store::time::{Clock, Timestamp};
 use store::{Db, Engine};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::batch::{Batch, Salted};
@@ -23,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::log::Limits;
 use crate::nodes;
 use crate::note::LogKey;
+use crate::observe::{Metrics, batch_span};
 use crate::reader;
 use crate::receipt::Receipt;
 use crate::state;
@@ -31,25 +34,30 @@ use crate::tree::Frontier;
 /// How often a batch is tried before its callers are told that the log does not answer.
 const ATTEMPTS: usize = 3;
 
+/// What is written beside an entry, in the transaction that gives the entry its place. It may be run again: with the
+/// transaction that ran it first, everything of it was undone.
+pub type Beside<DB> =
+    Arc<dyn for<'c> Fn(&'c mut <DB as sqlx::Database>::Connection) -> BoxFuture<'c, store::Result<()>> + Send + Sync>;
+
 /// What a caller wants to be in the log.
-pub(crate) enum Ask {
-    /// This entry.
-    Append(Entry),
+pub(crate) enum Ask<DB: Engine> {
+    /// This entry, and what goes with it.
+    Append(Entry, Option<Beside<DB>>),
     /// The entry staged under this id.
     Settle(Uuid),
 }
 
-impl Ask {
+impl<DB: Engine> Ask<DB> {
     fn entry_id(&self) -> Uuid {
         match self {
-            Ask::Append(entry) => entry.entry_id,
+            Ask::Append(entry, _) => entry.entry_id,
             Ask::Settle(entry_id) => *entry_id,
         }
     }
 }
 
-pub(crate) enum Job {
-    Ask(Ask, oneshot::Sender<Result<Receipt>>),
+pub(crate) enum Job<DB: Engine> {
+    Ask(Ask<DB>, oneshot::Sender<Result<Receipt>>, Span),
     /// Take staged entries down, at most a batch; answers how many there were.
     Sweep(oneshot::Sender<Result<usize>>),
     /// Take nothing more, finish what waits, then answer.
@@ -57,10 +65,11 @@ pub(crate) enum Job {
 }
 
 /// What one batch has to do.
-#[derive(Default)]
-struct Waiting {
-    asks: Vec<Ask>,
+struct Waiting<DB: Engine> {
+    asks: Vec<Ask<DB>>,
     replies: Vec<oneshot::Sender<Result<Receipt>>>,
+    /// The spans in which they wait.
+    callers: Vec<Span>,
     sweep: bool,
     sweepers: Vec<oneshot::Sender<Result<usize>>>,
 }
@@ -74,11 +83,12 @@ pub(crate) struct Writer<DB: Engine> {
     pub(crate) limits: Limits,
     /// The tree as stored; `None` when that is not known for certain, and must be read.
     pub(crate) tree: Option<Frontier>,
+    pub(crate) metrics: Metrics,
 }
 
 impl<DB: Engine> Writer<DB> {
     /// Serves the queue until it is closed and empty.
-    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Job<DB>>) {
         let every = self.limits.sweep_every.max(Duration::from_millis(1));
         let mut ticks = interval_at(Instant::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -108,14 +118,15 @@ impl<DB: Engine> Writer<DB> {
         }
     }
 
-    async fn serve(&mut self, waiting: Waiting) {
+    async fn serve(&mut self, waiting: Waiting<DB>) {
         let Waiting {
             asks,
             replies,
+            callers,
             sweep,
             sweepers,
         } = waiting;
-        let outcome = self.write(asks.into(), sweep).await;
+        let outcome = self.write(asks.into(), sweep).instrument(batch_span(&callers)).await;
         if let Err(error) = &outcome {
             tracing::error!(%error, waiting = replies.len(), "the journal could not write");
         }
@@ -133,7 +144,17 @@ impl<DB: Engine> Writer<DB> {
     }
 
     /// Puts everything asked for into the log, and with `sweep` what is staged besides.
-    pub(crate) async fn write(&mut self, asks: Arc<[Ask]>, sweep: bool) -> Result<Done> {
+    pub(crate) async fn write(&mut self, asks: Arc<[Ask<DB>]>, sweep: bool) -> Result<Done> {
+        let begun = Instant::now();
+        let written = self.try_to_write(asks, sweep).await;
+        match &written {
+            Ok(done) => self.metrics.wrote(done.fresh, done.tree.size(), begun.elapsed()),
+            Err(_) => self.metrics.failed(),
+        }
+        written
+    }
+
+    async fn try_to_write(&mut self, asks: Arc<[Ask<DB>]>, sweep: bool) -> Result<Done> {
         let mut left = ATTEMPTS;
         loop {
             left -= 1;
@@ -151,7 +172,7 @@ impl<DB: Engine> Writer<DB> {
         }
     }
 
-    async fn attempt(&mut self, asks: Arc<[Ask]>, sweep: bool) -> Result<Done> {
+    async fn attempt(&mut self, asks: Arc<[Ask<DB>]>, sweep: bool) -> Result<Done> {
         let attempt = Attempt {
             log: self.log,
             key: self.key.clone(),
@@ -168,7 +189,7 @@ impl<DB: Engine> Writer<DB> {
         };
         let done = self
             .db
-            .write(move |connection| Box::pin(attempt.run::<DB>(connection)))
+            .write(move |connection| Box::pin(attempt.run(connection)))
             .await?;
         self.tree = Some(done.tree.clone());
         Ok(done)
@@ -184,12 +205,25 @@ impl<DB: Engine> Writer<DB> {
     }
 }
 
-impl Waiting {
-    fn take(&mut self, job: Job, closers: &mut Vec<oneshot::Sender<()>>) {
+impl<DB: Engine> Default for Waiting<DB> {
+    fn default() -> Self {
+        Self {
+            asks: Vec::new(),
+            replies: Vec::new(),
+            callers: Vec::new(),
+            sweep: false,
+            sweepers: Vec::new(),
+        }
+    }
+}
+
+impl<DB: Engine> Waiting<DB> {
+    fn take(&mut self, job: Job<DB>, closers: &mut Vec<oneshot::Sender<()>>) {
         match job {
-            Job::Ask(ask, reply) => {
+            Job::Ask(ask, reply, caller) => {
                 self.asks.push(ask);
                 self.replies.push(reply);
+                self.callers.push(caller);
             }
             Job::Sweep(sweeper) => {
                 self.sweep = true;
@@ -216,10 +250,12 @@ pub(crate) struct Done {
     answers: Vec<Result<Receipt>>,
     /// How many staged entries nobody asked for were found.
     pub(crate) swept: usize,
+    /// How many entries the batch wrote.
+    fresh: usize,
 }
 
 /// One try to write a batch, inside its transaction.
-struct Attempt {
+struct Attempt<DB: Engine> {
     log: i64,
     key: Arc<LogKey>,
     random: Random,
@@ -228,12 +264,12 @@ struct Attempt {
     sweep: i64,
     /// The tree as this writer knows it.
     tree: Option<Frontier>,
-    asks: Arc<[Ask]>,
+    asks: Arc<[Ask<DB>]>,
 }
 
-impl Attempt {
-    async fn run<DB: Engine>(self, connection: &mut DB::Connection) -> Result<Done> {
-        let tree = self.tree::<DB>(connection).await?;
+impl<DB: Engine> Attempt<DB> {
+    async fn run(self, connection: &mut DB::Connection) -> Result<Done> {
+        let tree = self.tree(connection).await?;
         let swept = match self.sweep {
             0 => Vec::new(),
             limit => entries::oldest_staged::<DB>(connection, self.log, limit).await?,
@@ -248,8 +284,10 @@ impl Attempt {
         let known = entries::by_ids::<DB>(connection, self.log, &ids).await?;
         let unstaged: Vec<Uuid> = staged.keys().copied().collect();
         let choice = choose(&self.asks, &swept, staged, &known);
+        let fresh = choice.fresh.len();
 
-        let (tree, mut receipts) = self.append::<DB>(connection, tree, choice.fresh).await?;
+        let (tree, mut receipts) = self.append(connection, tree, choice.fresh).await?;
+        self.write_beside(connection, &choice.taken).await?;
         entries::unstage::<DB>(connection, self.log, &unstaged).await?;
         let origin = self.key.verifier().name();
         for entry in known.values() {
@@ -262,11 +300,24 @@ impl Attempt {
             tree,
             answers,
             swept: swept.len(),
+            fresh,
         })
     }
 
+    /// Writes what goes with the entries that this batch has taken from their asks.
+    async fn write_beside(&self, connection: &mut DB::Connection, taken: &HashSet<usize>) -> Result<()> {
+        for (place, ask) in self.asks.iter().enumerate() {
+            if let Ask::Append(_, Some(beside)) = ask
+                && taken.contains(&place)
+            {
+                beside(connection).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes hold of the log, and answers its tree: the known one, or as it is stored when another process has gone on.
-    async fn tree<DB: Engine>(&self, connection: &mut DB::Connection) -> Result<Frontier> {
+    async fn tree(&self, connection: &mut DB::Connection) -> Result<Frontier> {
         let size = nodes::lock_log::<DB>(connection, self.log).await?;
         match &self.tree {
             Some(tree) if tree.size() == size => Ok(tree.clone()),
@@ -275,7 +326,7 @@ impl Attempt {
     }
 
     /// Stores the fresh entries with their checkpoint, and answers the tree and their receipts.
-    async fn append<DB: Engine>(
+    async fn append(
         &self,
         connection: &mut DB::Connection,
         before: Frontier,
@@ -312,10 +363,17 @@ struct Choice {
     places: HashMap<Uuid, usize>,
     /// One for each ask.
     refused: Vec<Option<Error>>,
+    /// Which asks brought an entry that nobody had seen.
+    taken: HashSet<usize>,
 }
 
 /// Decides what is to be written. What was staged first comes first; an id is never written twice.
-fn choose(asks: &[Ask], swept: &[Entry], mut staged: HashMap<Uuid, Entry>, known: &HashMap<Uuid, Recorded>) -> Choice {
+fn choose<DB: Engine>(
+    asks: &[Ask<DB>],
+    swept: &[Entry],
+    mut staged: HashMap<Uuid, Entry>,
+    known: &HashMap<Uuid, Recorded>,
+) -> Choice {
     staged.retain(|id, _| !known.contains_key(id));
     let mut choice = Choice::default();
     for id in swept
@@ -327,9 +385,13 @@ fn choose(asks: &[Ask], swept: &[Entry], mut staged: HashMap<Uuid, Entry>, known
             choice.take(entry);
         }
     }
-    for ask in asks {
+    for (place, ask) in asks.iter().enumerate() {
+        let before = choice.fresh.len();
         let refused = choice.refusal(ask, known);
         choice.refused.push(refused);
+        if choice.fresh.len() > before {
+            choice.taken.insert(place);
+        }
     }
     choice
 }
@@ -341,15 +403,15 @@ impl Choice {
     }
 
     /// Takes an entry nobody has seen; says why an ask cannot be granted.
-    fn refusal(&mut self, ask: &Ask, known: &HashMap<Uuid, Recorded>) -> Option<Error> {
+    fn refusal<DB: Engine>(&mut self, ask: &Ask<DB>, known: &HashMap<Uuid, Recorded>) -> Option<Error> {
         let id = ask.entry_id();
         let taken = self.places.get(&id).and_then(|place| self.fresh.get(*place));
         match (ask, known.get(&id), taken) {
             (Ask::Settle(_), None, None) => Some(Error::NotStaged),
             (Ask::Settle(_), _, _) => None,
-            (Ask::Append(entry), Some(recorded), _) => (!is_same(recorded, entry)).then_some(Error::EntryIdReused),
-            (Ask::Append(entry), None, Some(taken)) => (taken != entry).then_some(Error::EntryIdReused),
-            (Ask::Append(entry), None, None) => {
+            (Ask::Append(entry, _), Some(recorded), _) => (!is_same(recorded, entry)).then_some(Error::EntryIdReused),
+            (Ask::Append(entry, _), None, Some(taken)) => (taken != entry).then_some(Error::EntryIdReused),
+            (Ask::Append(entry, _), None, None) => {
                 self.take(entry.clone());
                 None
             }

@@ -34,7 +34,7 @@ impl Admission {
     /// # Errors
     /// `OVERLOADED` when as many wait already as may; watches never wait.
     pub(crate) async fn enter(&self, method: &Method) -> Result<Slot> {
-        if method.access == Access::Open {
+        if method.access != Access::Token {
             return Ok(None);
         }
         if method.watch {

@@ -3,7 +3,7 @@
 //! Unknown keys are errors. An error names its key and says what would be right. Nothing secret is ever rendered: the
 //! database's password, wherever it stands, becomes `…`.
 
-use jsonwebtoken::jwk::JwkSet;
+pub use jsonwebtoken::jwk::JwkSet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use api::common::v1::Role;
+
+use crate::peers::instances;
 
 /// Prefix of every variable of the environment: `DMP_LIMITS__CALLS` is `limits.calls`, `DMP_LISTEN` is `listen`.
 pub const ENVIRONMENT_PREFIX: &str = "DMP_";
@@ -113,6 +115,8 @@ pub struct Common {
     /// How this service signs its own tokens; needed to call peers.
     pub identity: Option<Identity>,
     /// Addresses of the other services: `consent = "http://127.0.0.1:7002"`; with `tls`, all of them `https://`.
+    ///
+    /// Several instances of a peer are called in turn: `consent = "http://10.0.0.2:7002, http://10.0.0.3:7002"`.
     pub peers: BTreeMap<String, String>,
     /// Every limit.
     pub limits: Limits,
@@ -472,7 +476,7 @@ pub struct TelemetrySettings {
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub level: LogLevel,
-    /// An OTLP/gRPC collector, as `http://127.0.0.1:4317`. Without one, traces and metrics stay inside.
+    /// An OTLP/gRPC collector, as `http://127.0.0.1:4317`. Without one no trace is made, and metrics stay inside.
     pub otlp: Option<String>,
 }
 
@@ -532,7 +536,7 @@ impl Common {
             None => ("http", "https:// needs `tls`"),
         };
         let fits = |address: &str| address.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://"));
-        match self.peers.iter().find(|(_, address)| !fits(address)) {
+        match self.peers.iter().find(|(_, addresses)| !instances(addresses).all(fits)) {
             None => Ok(()),
             Some((name, _)) => {
                 let expected =

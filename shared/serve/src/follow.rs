@@ -4,12 +4,14 @@
 //! again; one that another instance of this service was faster with is left to it.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 use store::{Db, Engine, feed};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
+use crate::status::Following;
 use crate::{Context, Failure, Peer, Result};
 
 /// How long a watch of a peer is good for; then it is taken up again from its last token.
@@ -73,6 +75,7 @@ impl WatchRequest {
 pub fn follow<DB: Engine, F: Followed<DB>>(context: &Context<DB>, followed: F) {
     let follower = Follower {
         db: context.db.clone(),
+        following: context.status.following(F::CONSUMER, followed.peer().name()),
         followed,
     };
     let drain = context.drain.clone();
@@ -82,6 +85,8 @@ pub fn follow<DB: Engine, F: Followed<DB>>(context: &Context<DB>, followed: F) {
 struct Follower<DB: Engine, F> {
     db: Db<DB>,
     followed: F,
+    /// How it goes, for the operator.
+    following: Arc<Following>,
 }
 
 impl<DB: Engine, F: Followed<DB>> Follower<DB, F> {
@@ -96,7 +101,9 @@ impl<DB: Engine, F: Followed<DB>> Follower<DB, F> {
         let mut pause = PAUSE_MIN;
         loop {
             let mut taken = 0_u64;
-            match self.follow_once(&mut taken).await {
+            let followed = self.follow_once(&mut taken).await;
+            self.following.connected(false);
+            match followed {
                 // The watch has lived its life, or the peer restarts.
                 Ok(()) => {}
                 Err(failure) => {
@@ -132,6 +139,7 @@ impl<DB: Engine, F: Followed<DB>> Follower<DB, F> {
             Ok(stream) => stream,
             Err(status) => return self.ended(&status),
         };
+        self.following.connected(true);
         loop {
             let message = match timeout(SILENCE_MAX, stream.message()).await {
                 Ok(Ok(Some(message))) => message,
@@ -140,6 +148,7 @@ impl<DB: Engine, F: Followed<DB>> Follower<DB, F> {
                 Err(_silent) => return Err(Failure::peer_unavailable(self.followed.peer().name())),
             };
             *taken += 1;
+            self.following.heard();
             let (token, event) = F::taken(message);
             if place.as_deref() == Some(&token) {
                 continue;

@@ -1,6 +1,7 @@
 //! Whether a process can serve: its database answers, and it is not stopping (`grpc.health.v1`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use store::{Db, Engine};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -18,18 +19,36 @@ const PROCESS: &str = "";
 pub(crate) struct Health {
     reporter: HealthReporter,
     names: Vec<Arc<str>>,
+    /// As last reported.
+    serving: Arc<AtomicBool>,
 }
 
 impl Health {
     /// Nothing serves before the database has answered.
-    pub(crate) async fn new(mut names: Vec<Arc<str>>) -> Self {
+    pub(crate) async fn new(process: &'static str, mut names: Vec<Arc<str>>) -> Self {
         names.push(PROCESS.into());
         let health = Self {
             reporter: HealthReporter::new(),
             names,
+            serving: Arc::default(),
         };
+        health.show(process);
         health.report(ServingStatus::NotServing).await;
         health
+    }
+
+    /// Shows it in metrics: what is missing there is a process that is away.
+    fn show(&self, process: &'static str) {
+        let (serving, labels) = (Arc::downgrade(&self.serving), [store::observe::service(process)]);
+        let _registered = opentelemetry::global::meter("serve")
+            .i64_observable_gauge("dmp.health.serving")
+            .with_description("1 while the process takes calls: its database answers, and it is not stopping; else 0")
+            .with_callback(move |observer| {
+                if let Some(serving) = serving.upgrade() {
+                    observer.observe(serving.load(Ordering::Relaxed).into(), &labels);
+                }
+            })
+            .build();
     }
 
     pub(crate) fn reporter(&self) -> HealthReporter {
@@ -37,6 +56,8 @@ impl Health {
     }
 
     async fn report(&self, status: ServingStatus) {
+        let serving = status == ServingStatus::Serving;
+        self.serving.store(serving, Ordering::Relaxed);
         for name in &self.names {
             self.reporter.set_service_status(name, status).await;
         }

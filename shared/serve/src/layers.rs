@@ -153,7 +153,7 @@ impl RequestPath {
         S::Future: Send,
     {
         let slot = self.admission.enter(&method).await?;
-        if method.access == Access::Token {
+        if method.access != Access::Open {
             // Every connection of ours says what it proves; one that did not would prove nothing.
             let proof = request.extensions().get::<Proof>().cloned().unwrap_or_default();
             let caller = self.authenticator.authenticate(request.headers(), &proof)?;

@@ -9,11 +9,16 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::status;
+
 /// What the request path does with a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     /// A caller must be known.
     Token,
+    /// A caller must be known, and takes no share of the calls' limits: what an operator asks of a process that has
+    /// reached them.
+    Operator,
     /// Health, and reflection where the operator allows it: no token, and no share of the calls' limits.
     Open,
 }
@@ -40,9 +45,10 @@ pub(crate) struct Methods {
 }
 
 impl Methods {
-    /// The services of `package` in `descriptors` (an encoded `FileDescriptorSet`), and the open ones.
+    /// The services of `package` in `descriptors` (an encoded `FileDescriptorSet`), that of operators, and the open ones.
     pub(crate) fn new(descriptors: &[u8], package: &str, reflection: bool) -> Result<Self, prost::DecodeError> {
         let contract = files_of(descriptors, package)?;
+        let operations = files_of(api::DESCRIPTOR_SET, status::PACKAGE)?;
         let mut open = files_of(tonic_health::pb::FILE_DESCRIPTOR_SET, "grpc.health.v1")?;
         if reflection {
             open.extend(files_of(
@@ -55,7 +61,11 @@ impl Methods {
             )?);
         }
         let mut by_path = HashMap::new();
-        for (files, access) in [(contract, Access::Token), (open, Access::Open)] {
+        for (files, access) in [
+            (contract, Access::Token),
+            (operations, Access::Operator),
+            (open, Access::Open),
+        ] {
             let methods = files.iter().flat_map(|file| methods_of(file, access));
             by_path.extend(methods.map(|method| (format!("/{}", method.full_name), Arc::new(method))));
         }
@@ -78,7 +88,7 @@ impl Methods {
         &self.unknown
     }
 
-    /// Full names of the services that want a token: those of the contract.
+    /// Full names of the services of the contract.
     pub(crate) fn services(&self) -> Vec<Arc<str>> {
         let of_contract = self.by_path.values().filter(|method| method.access == Access::Token);
         let mut services: Vec<Arc<str>> = of_contract.map(|method| method.service.clone()).collect();

@@ -3,6 +3,7 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, UpDownCounter};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 use tonic::Code;
 use tracing::Span;
@@ -17,6 +18,7 @@ pub(crate) struct Metrics {
     calls: Counter<u64>,
     duration: Histogram<f64>,
     active: UpDownCounter<i64>,
+    in_flight: Arc<AtomicI64>,
 }
 
 impl Metrics {
@@ -26,11 +28,26 @@ impl Metrics {
         Self {
             calls: meter
                 .u64_counter("rpc.server.calls")
+                .with_unit("{call}")
                 .with_description("Calls that have ended")
                 .build(),
-            duration: meter.f64_histogram("rpc.server.call.duration").with_unit("s").build(),
-            active: meter.i64_up_down_counter("rpc.server.active_calls").build(),
+            duration: store::observe::seconds(
+                &meter,
+                "rpc.server.call.duration",
+                "From a call's first byte to its last; a watch lives as long as its caller wants it",
+            ),
+            active: meter
+                .i64_up_down_counter("rpc.server.active_calls")
+                .with_unit("{call}")
+                .with_description("Calls that have begun and not ended, watches included")
+                .build(),
+            in_flight: Arc::default(),
         }
+    }
+
+    /// Calls of this process that have begun and not ended.
+    pub(crate) fn in_flight(&self) -> Arc<AtomicI64> {
+        self.in_flight.clone()
     }
 }
 
@@ -57,6 +74,7 @@ impl Observation {
             trace_id = Empty,
         );
         metrics.active.add(1, &Self::labels_of(&method));
+        metrics.in_flight.fetch_add(1, Ordering::Relaxed);
         Self {
             metrics,
             method,
@@ -87,6 +105,7 @@ impl Drop for Observation {
         self.span.in_scope(|| tracing::debug!(code, seconds, "call ended"));
         let [service, method] = Self::labels_of(&self.method);
         self.metrics.active.add(-1, &[service.clone(), method.clone()]);
+        self.metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
         let labels = [service, method, label("rpc.grpc.status_code", code)];
         self.metrics.calls.add(1, &labels);
         self.metrics.duration.record(seconds, &labels);

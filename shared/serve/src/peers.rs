@@ -9,6 +9,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::auth::{AUTHORIZATION, ON_BEHALF_OF};
+use crate::balance::Balanced;
 use crate::tls::Client;
 use crate::token::{BearerToken, ServiceTokens};
 use crate::trace::TraceContext;
@@ -27,7 +28,7 @@ pub struct Peers(BTreeMap<String, Peer>);
 
 impl Peers {
     /// Clients for `addresses`, over TLS where `tls` is given; nothing is connected yet, and a peer that is away is no
-    /// obstacle to starting.
+    /// obstacle to starting. Several addresses of one peer, separated by commas, are called in turn.
     ///
     /// # Errors
     /// The name of the peer whose address is no `http://host:port`, or no `https://host:port` with TLS.
@@ -38,13 +39,14 @@ impl Peers {
         random: &Random,
     ) -> Result<Self, InvalidPeer> {
         let peer = |(name, address): (&String, &String)| {
-            let channel = match tls {
-                Some(tls) => tls.channel(name, address)?,
-                None => endpoint(name, address, "http")?.connect_lazy(),
+            let channel = |address: &str| match tls {
+                Some(tls) => tls.channel(name, address),
+                None => cleartext_channel(name, address),
             };
+            let channels = instances(address).map(channel).collect::<Result<Vec<_>, _>>()?;
             let peer = Peer {
                 name: name.clone(),
-                channel,
+                channel: Balanced::new(channels),
                 tokens: tokens.clone(),
                 random: random.clone(),
             };
@@ -67,6 +69,20 @@ impl Peers {
 #[error("`peers.{0}` must be the address of the {0} service, as http://127.0.0.1:7001, or https:// with `tls`")]
 pub struct InvalidPeer(pub String);
 
+/// A channel for generated clients of the service called `name`, without TLS, connected when first used: for the machine's
+/// own network, and for trusted ones. [`crate::tls::Client::channel`] is the other way.
+///
+/// # Errors
+/// [`InvalidPeer`] when `address` is no `http://host:port`.
+pub fn cleartext_channel(name: &str, address: &str) -> Result<Channel, InvalidPeer> {
+    Ok(endpoint(name, address, "http")?.connect_lazy())
+}
+
+/// The addresses of a peer's instances.
+pub(crate) fn instances(addresses: &str) -> impl Iterator<Item = &str> {
+    addresses.split(',').map(str::trim)
+}
+
 /// How the service called `name` is reached at `address`; nothing is connected yet.
 pub(crate) fn endpoint(name: &str, address: &str, scheme: &str) -> Result<Endpoint, InvalidPeer> {
     let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| InvalidPeer(name.to_owned()))?;
@@ -86,18 +102,18 @@ pub(crate) fn endpoint(name: &str, address: &str, scheme: &str) -> Result<Endpoi
     Ok(endpoint)
 }
 
-/// One other service. Cheap to clone; all clones share a connection.
+/// One other service. Cheap to clone; all clones share a connection to each of its instances.
 #[derive(Clone)]
 pub struct Peer {
     name: String,
-    channel: Channel,
+    channel: Balanced,
     tokens: ServiceTokens,
     random: Random,
 }
 
 impl Peer {
     /// The channel for a generated client. Its answers are limited to [`crate::MESSAGE_BYTES_MAX`], tonic's default.
-    pub fn channel(&self) -> Channel {
+    pub fn channel(&self) -> Balanced {
         self.channel.clone()
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::random::Random;
 use store::time::Clock;
-use store::{Db, Engine, Migrations, Postgres, Sqlite};
+use store::{Db, Engine, Migrations, Options, Postgres, Sqlite};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -37,6 +37,7 @@ use crate::observe::Metrics;
 use crate::peers::{InvalidPeer, Peers};
 use crate::reload::{Reloads, Request, requests};
 use crate::retention::forget_old_requests;
+use crate::status::{Board, Reporter};
 use crate::tls;
 use crate::token::{KeyError, ServiceTokens, TokenIssuer};
 
@@ -99,6 +100,8 @@ pub struct Context<DB: Engine> {
     pub random: Random,
     /// The other services.
     pub peers: Peers,
+    /// Where what it has to tell an operator is registered.
+    pub status: Board,
     /// Cancelled when the process begins to stop. Watches need not look at it: they are ended.
     pub drain: CancellationToken,
     /// Where [`Context::background`] tells background work to end.
@@ -311,7 +314,15 @@ async fn launch<S: Service, DB: Engine>(
         reloads,
     } = Files::load(&common, S::NAME, &clock)?;
     let peers = peers(&common, tls.as_ref(), S::NAME, &clock, &random)?;
-    let db = Db::<DB>::open(&common.database.options(), &S::migrations()).await?;
+    let options = Options {
+        name: S::NAME,
+        ..common.database.options()
+    };
+    let db = Db::<DB>::open(&options, &S::migrations()).await?;
+    let (metrics, board) = (Metrics::new(), Board::new(S::NAME, clock.clone()));
+    if let Some(tls) = &tls {
+        board.certificate("own", tls.not_after());
+    }
 
     let (ending, tasks) = (Ending::default(), TaskTracker::new());
     let context = Context {
@@ -319,6 +330,7 @@ async fn launch<S: Service, DB: Engine>(
         clock,
         random: random.clone(),
         peers,
+        status: board.clone(),
         drain: ending.draining.clone(),
         stop: ending.stop.clone(),
         tasks: tasks.clone(),
@@ -327,18 +339,20 @@ async fn launch<S: Service, DB: Engine>(
     let (reload, requests) = requests();
     let every = Duration::from_millis(common.limits.reload_interval_ms);
     context.background(|stop| reloads.run(every, requests, stop));
-    let health = Health::new(methods.services()).await;
+    let health = Health::new(S::NAME, methods.services()).await;
     let routes = S::routes(context, service).await?;
     let routes = routes.add_service(HealthServer::new(HealthService::from_health_reporter(
         health.reporter(),
     )));
+    let draining = ending.draining.clone();
+    let routes = routes.add_service(Reporter::server(db.clone(), board, metrics.in_flight(), draining));
     let routes = with_reflection::<S>(routes, &common)?;
 
     let path = RequestPath {
         methods,
         authenticator,
         admission: Admission::new(&common.limits),
-        metrics: Metrics::new(),
+        metrics,
         random,
         closing: ending.closing.clone(),
         limits: common.limits.clone(),

@@ -5,6 +5,8 @@ use prost_types::FileDescriptorProto;
 use std::collections::{BTreeMap, BTreeSet};
 use tonic::service::Routes;
 
+use crate::status;
+
 /// A `FileDescriptorSet` whose files stay as they were written: decoding them would drop our custom options.
 #[derive(Clone, PartialEq, Message)]
 struct RawFiles {
@@ -12,16 +14,18 @@ struct RawFiles {
     file: Vec<Vec<u8>>,
 }
 
-/// Adds both versions of reflection to `routes`, for `package` out of `descriptors`.
+/// Adds both versions of reflection to `routes`, for `package` out of `descriptors` and for what operators ask.
 pub(crate) fn reflect(
     routes: Routes,
     descriptors: &[u8],
     package: &str,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let files = restrict(descriptors, package)?;
+    let operations = restrict(api::DESCRIPTOR_SET, status::PACKAGE)?;
     let builder = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(&files)
+            .register_encoded_file_descriptor_set(&operations)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     Ok(routes

@@ -13,7 +13,6 @@
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use jiff::SignedDuration;
-use opentelemetry::metrics::Gauge;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::CryptoProvider;
@@ -43,7 +42,6 @@ use webpki::{EndEntityCert, KeyUsage};
 use crate::config::{Invalid, TlsSettings};
 use crate::peers::{InvalidPeer, endpoint};
 use crate::reload::{Keyed, Live, Reloads, Watched};
-use crate::trace::label;
 use crate::{Failure, Result};
 
 /// The one protocol spoken over TLS (RFC 9113 §3.2).
@@ -214,27 +212,20 @@ fn expiry(certificate: &CertificateDer<'_>) -> Result<Timestamp, TlsError> {
     }
 }
 
-/// Tells how long our own certificate is still good for, before somebody else does.
+/// Says in the log that our own certificate ends, before somebody else does.
 struct Expiry {
     service: String,
     own: Live<OwnCertificate>,
     clock: Clock,
-    seconds: Gauge<i64>,
     warned: Option<Timestamp>,
 }
 
 impl Expiry {
     fn new(service: &str, own: Live<OwnCertificate>, clock: Clock) -> Self {
-        let meter = opentelemetry::global::meter("serve");
         Self {
             service: service.to_owned(),
             own,
             clock,
-            seconds: meter
-                .i64_gauge("dmp.tls.certificate_expiry")
-                .with_description("Until the end of the own certificate; negative after it")
-                .with_unit("s")
-                .build(),
             warned: None,
         }
     }
@@ -244,8 +235,6 @@ impl Watched for Expiry {
     fn look(&mut self) {
         let (now, expires) = (self.clock.now(), self.own.now().expires);
         let left = expires.duration_since(now);
-        self.seconds
-            .record(left.as_secs(), &[label("service", self.service.clone())]);
         let due = self
             .warned
             .is_none_or(|warned| now.duration_since(warned).abs() >= WARN_AGAIN_AFTER);
@@ -352,6 +341,12 @@ impl Server {
             trust,
             clock: clock.clone(),
         })
+    }
+
+    /// Until when the certificate that is shown is good, asked anew each time.
+    pub(crate) fn not_after(&self) -> impl Fn() -> Option<Timestamp> + Send + Sync + 'static {
+        let own = self.own.clone();
+        move || Some(own.now().expires)
     }
 
     /// Greets a client, with what is trusted and shown now.

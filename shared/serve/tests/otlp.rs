@@ -1,4 +1,4 @@
-//! Traces and metrics reach a collector, in the caller's trace, and the last ones are sent at the end.
+//! Traces, metrics and logs reach a collector, in the caller's trace, and the last ones are sent at the end.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,13 +7,17 @@
     reason = "tests fail by panicking"
 )]
 
+use api::common::v1::Role;
+use api::operations::v1::GetStatusRequest;
+use api::operations::v1::status_service_client::StatusServiceClient;
 use futures::future::BoxFuture;
 use serve::Starting;
-use serve::config::{Common, NoSettings, Settings, TelemetrySettings};
-use serve::{Context, Service, StartError};
+use serve::config::{Common, IssuerSettings, LogLevel, NoSettings, Settings, TelemetrySettings};
+use serve::{Claims, Context, Service, StartError, TokenIssuer, bearer};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Duration;
 use store::random::Random;
 use store::time::Clock;
 use store::{Engine, Migrations};
@@ -86,23 +90,26 @@ macro_rules! collector {
 }
 collector!(Traces, "opentelemetry.proto.collector.trace.v1.TraceService");
 collector!(Metrics, "opentelemetry.proto.collector.metrics.v1.MetricsService");
+collector!(Logs, "opentelemetry.proto.collector.logs.v1.LogsService");
 
 /// design.md §12, telemetry; W3C Trace Context: a span of ours is a child of the caller's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn spans_and_metrics_reach_the_collector() {
-    let (traces, metrics) = (Traces(Arc::default()), Metrics(Arc::default()));
+async fn spans_metrics_and_lines_reach_the_collector() {
+    let (traces, metrics, logs) = (Traces(Arc::default()), Metrics(Arc::default()), Logs(Arc::default()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
     let collector = Server::builder()
         .add_service(traces.clone())
-        .add_service(metrics.clone());
+        .add_service(metrics.clone())
+        .add_service(logs.clone());
     tokio::spawn(collector.serve_with_incoming(incoming));
 
     let otlp = Some(format!("http://{address}"));
     let telemetry = serve::telemetry::init(
         &TelemetrySettings {
             otlp,
+            level: LogLevel::Debug,
             ..TelemetrySettings::default()
         },
         "bare",
@@ -114,18 +121,34 @@ async fn spans_and_metrics_reach_the_collector() {
         service: NoSettings {},
     };
     settings.common.database.url = format!("sqlite://{}/bare.db", folder.path().display()).into();
+    let key = TokenIssuer::generate_key(&Random::system()).unwrap();
+    let issuer = TokenIssuer::new("https://people.test", "dmp", key.as_bytes()).unwrap();
+    settings.common.issuers = vec![IssuerSettings {
+        issuer: issuer.issuer().to_owned(),
+        audience: "dmp".to_owned(),
+        jwks: Some(issuer.jwks()),
+        roles: vec!["ADMINISTRATOR".to_owned()],
+        ..IssuerSettings::default()
+    }];
     let running = serve::start::<Bare>(settings, Clock::system(), Random::system())
         .await
         .unwrap();
 
-    let mut health = HealthClient::new(Endpoint::from_shared(running.url()).unwrap().connect_lazy());
+    let channel = Endpoint::from_shared(running.url()).unwrap().connect_lazy();
+    let mut health = HealthClient::new(channel.clone());
     let mut request = Request::new(HealthCheckRequest::default());
     let traceparent = format!("00-{TRACE}-b7ad6b7169203331-01");
     request
         .metadata_mut()
         .insert("traceparent", traceparent.parse().unwrap());
     health.check(request).await.unwrap();
-    drop(health);
+    let claims = Claims::new("operator", Role::Administrator);
+    let token = issuer.mint(&claims, Duration::from_secs(60), &Clock::system()).unwrap();
+    let mut request = Request::new(GetStatusRequest {});
+    request.metadata_mut().insert("authorization", bearer(&token).unwrap());
+    let mut status = StatusServiceClient::new(channel);
+    status.get_status(request).await.unwrap();
+    drop((health, status));
     running.stop().await;
     tokio::task::spawn_blocking(move || drop(telemetry)).await.unwrap();
 
@@ -138,12 +161,25 @@ async fn spans_and_metrics_reach_the_collector() {
         holds(&traces.0, b"grpc.health.v1.Health/Check"),
         "named after its method"
     );
-    assert!(holds(&metrics.0, b"rpc.server.call.duration"));
+    for stored in ["store.read", "SELECT version FROM _sqlx_migrations"] {
+        assert!(holds(&traces.0, stored.as_bytes()), "a trace goes down to {stored}");
+    }
+    for metric in ["rpc.server.call.duration", "db.client.connection.wait_time"] {
+        assert!(holds(&metrics.0, metric.as_bytes()), "{metric}");
+    }
+    assert!(holds(&logs.0, b"serving"), "a line");
+    let said_in_the_call = logs.0.lock().unwrap().iter().any(|batch| {
+        let ended = find(batch, b"call ended").is_some();
+        ended && find(batch, &trace).is_some()
+    });
+    assert!(said_in_the_call, "a line knows the trace in which it was said");
 }
 
 fn holds(exported: &Mutex<Vec<Vec<u8>>>, wanted: &[u8]) -> bool {
     let exported = exported.lock().unwrap();
-    exported
-        .iter()
-        .any(|message| message.windows(wanted.len()).any(|window| window == wanted))
+    exported.iter().any(|message| find(message, wanted).is_some())
+}
+
+fn find(message: &[u8], wanted: &[u8]) -> Option<usize> {
+    message.windows(wanted.len()).position(|window| window == wanted)
 }

@@ -2,16 +2,22 @@
 
 use sqlx::Pool;
 use sqlx::pool::PoolConnection;
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::Span;
 
 use crate::engine::Pools;
 use crate::migrate::Migrations;
+use crate::observe::{Gauges, Metrics, PoolState, traced};
 use crate::writer::{Job, Writer};
 use crate::{Engine, Error, Result};
 
 /// How a database is opened. Every number is a limit.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Whose database it is, to telemetry.
+    pub name: &'static str,
     /// `sqlite:///path/to/file.db` or `postgres://user:password@host/database`.
     pub url: String,
     /// Connections for reading.
@@ -32,6 +38,7 @@ impl Options {
     /// The defaults for `url`.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
+            name: "",
             url: url.into(),
             readers: 8,
             writers: 16,
@@ -44,19 +51,68 @@ impl Options {
 }
 
 /// An open database; cheap to clone.
-pub struct Db<DB: Engine> {
-    read: Pool<DB>,
-    write: Pool<DB>,
+pub struct Db<DB: Engine>(Arc<Opened<DB>>);
+
+struct Opened<DB: Engine> {
+    name: &'static str,
+    pools: Pools<DB>,
     writer: Writer<DB>,
+    metrics: Metrics,
+}
+
+impl<DB: Engine> Gauges for Opened<DB> {
+    fn pools(&self) -> [PoolState; 2] {
+        [pool("read", &self.pools.read), pool("write", &self.pools.write)]
+    }
+
+    fn writes_waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+}
+
+fn pool<DB: Engine>(name: &'static str, pool: &Pool<DB>) -> PoolState {
+    let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+    PoolState {
+        name,
+        idle,
+        used: pool.size().saturating_sub(idle),
+        max: pool.options().get_max_connections(),
+    }
+}
+
+/// What a database tells of itself when it is asked.
+#[derive(Debug, Clone)]
+pub struct DatabaseState {
+    /// How long it took to answer.
+    pub answered_in: Duration,
+    /// Numbers of the migrations that it has, rising.
+    pub schema: Vec<i64>,
+}
+
+/// A connection for reading, given back when dropped.
+pub struct Reading<DB: Engine> {
+    connection: PoolConnection<DB>,
+    /// As long as the connection is held.
+    _span: Span,
+}
+
+impl<DB: Engine> Deref for Reading<DB> {
+    type Target = DB::Connection;
+
+    fn deref(&self) -> &DB::Connection {
+        &self.connection
+    }
+}
+
+impl<DB: Engine> DerefMut for Reading<DB> {
+    fn deref_mut(&mut self) -> &mut DB::Connection {
+        &mut self.connection
+    }
 }
 
 impl<DB: Engine> Clone for Db<DB> {
     fn clone(&self) -> Self {
-        Self {
-            read: self.read.clone(),
-            write: self.write.clone(),
-            writer: self.writer.clone(),
-        }
+        Self(self.0.clone())
     }
 }
 
@@ -64,18 +120,39 @@ impl<DB: Engine> Db<DB> {
     /// Opens the database and brings its schema up to date. Fails when it does not answer, when a migration that was
     /// applied has changed since, or when the server's settings could lose an acknowledged write.
     pub async fn open(options: &Options, migrations: &Migrations) -> Result<Self> {
-        let Pools { read, write } = DB::connect(options).await?.0;
-        DB::migrate(&write, &migrations.of(DB::MIGRATIONS)).await?;
-        Ok(Self {
-            writer: Writer::start(write.clone(), options),
-            read,
-            write,
-        })
+        let pools = DB::connect(options).await?.0;
+        DB::migrate(&pools.write, &migrations.of(DB::MIGRATIONS)).await?;
+        let metrics = Metrics::new(options.name, DB::NAME);
+        let opened = Arc::new(Opened {
+            name: options.name,
+            writer: Writer::start(pools.write.clone(), options, metrics.clone()),
+            pools,
+            metrics,
+        });
+        opened.metrics.watch(&opened);
+        Ok(Self(opened))
+    }
+
+    /// Whose database it is, to telemetry: [`Options::name`].
+    pub fn name(&self) -> &'static str {
+        self.0.name
     }
 
     /// A connection for reading. On SQLite it cannot write. It sees everything acknowledged before this call.
-    pub async fn read(&self) -> Result<PoolConnection<DB>> {
-        Ok(self.read.acquire().await?)
+    pub async fn read(&self) -> Result<Reading<DB>> {
+        let span = if traced() {
+            tracing::debug_span!("store.read", dmp.service = self.0.name)
+        } else {
+            Span::none()
+        };
+        let begun = Instant::now();
+        let acquired = self.0.pools.read.acquire().await;
+        let timed_out = matches!(acquired, Err(sqlx::Error::PoolTimedOut));
+        self.0.metrics.waited(begun.elapsed(), !timed_out);
+        Ok(Reading {
+            connection: acquired?,
+            _span: span,
+        })
     }
 
     /// Runs `job` in a write transaction and answers after the commit is durable. The job is not begun when the
@@ -90,7 +167,7 @@ impl<DB: Engine> Db<DB> {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.writer.write(job).await
+        self.0.writer.write(job).await
     }
 
     /// Whether the database answers a read, for health checks.
@@ -102,7 +179,35 @@ impl<DB: Engine> Db<DB> {
 
     /// Closes every connection; later calls answer [`Error::Unavailable`].
     pub async fn close(&self) {
-        self.read.close().await;
-        self.write.close().await;
+        self.0.pools.read.close().await;
+        self.0.pools.write.close().await;
+    }
+
+    /// Asks it how it is.
+    ///
+    /// # Errors
+    /// As [`Db::read`].
+    pub async fn state(&self) -> Result<DatabaseState> {
+        let begun = Instant::now();
+        let schema = {
+            let mut connection = self.read().await?;
+            sqlx::query_scalar("SELECT version FROM _sqlx_migrations ORDER BY version")
+                .fetch_all(&mut *connection)
+                .await?
+        };
+        Ok(DatabaseState {
+            answered_in: begun.elapsed(),
+            schema,
+        })
+    }
+
+    /// Its connections, for reading and for writing.
+    pub fn pools(&self) -> [PoolState; 2] {
+        self.0.pools()
+    }
+
+    /// Writes asked for and not begun (SQLite), or not answered (PostgreSQL).
+    pub fn writes_waiting(&self) -> usize {
+        self.0.writes_waiting()
     }
 }

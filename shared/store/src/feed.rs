@@ -8,14 +8,17 @@
 //! A reader of one key sleeps until the sequencer has seen an event of that key: a feed of a whole population wakes
 //! nobody for what concerns somebody else.
 
+use opentelemetry::metrics::Histogram;
 use sqlx::Row;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::time::{Timestamp, from_micros, to_micros};
+use crate::observe;
+use crate::time::{Clock, Timestamp, from_micros, to_micros};
 use crate::{Db, Engine, Error, Result};
 
 /// An event as a reader sees it.
@@ -33,6 +36,9 @@ pub struct Event {
 
 /// Events given a position in one transaction of the sequencer.
 const SEQUENCE_BATCH: i64 = 256;
+
+/// Events without a position that are counted before it is enough to know that they are many.
+const WAITING_MAX: i64 = 10_000;
 
 /// How often the sequencer looks for events that another instance of the service has committed.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -61,6 +67,18 @@ pub struct Feed<DB: Engine> {
     head: watch::Receiver<i64>,
     wake: Arc<Notify>,
     readers: Arc<Readers>,
+    lag: Arc<Lag>,
+}
+
+/// Where a feed stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FeedState {
+    /// The last position given.
+    pub head: i64,
+    /// Committed events without a position; beyond 10,000 they are not counted.
+    pub waiting: i64,
+    /// When the oldest of them was written.
+    pub oldest: Option<Timestamp>,
 }
 
 impl<DB: Engine> Clone for Feed<DB> {
@@ -70,6 +88,7 @@ impl<DB: Engine> Clone for Feed<DB> {
             head: self.head.clone(),
             wake: self.wake.clone(),
             readers: self.readers.clone(),
+            lag: self.lag.clone(),
         }
     }
 }
@@ -79,11 +98,13 @@ impl<DB: Engine> Feed<DB> {
     pub async fn start(db: Db<DB>, drain: CancellationToken) -> Result<Self> {
         let (sender, head) = watch::channel(head_position(&db).await?);
         let (wake, readers) = (Arc::new(Notify::new()), Arc::new(Readers::default()));
+        let lag = Arc::new(Lag::default());
         let sequencer = Sequencer {
             db: db.clone(),
             head: sender,
             wake: wake.clone(),
             readers: readers.clone(),
+            lag: lag.clone(),
         };
         tokio::spawn(async move {
             tokio::select! {
@@ -97,6 +118,34 @@ impl<DB: Engine> Feed<DB> {
             head,
             wake,
             readers,
+            lag,
+        })
+    }
+
+    /// Shows in metrics, by `clock`, how long events wait for their position. Once per feed.
+    pub fn observe(&self, clock: &Clock) {
+        let name = self.db.name();
+        let watched = Watched::new(name, clock.clone(), &self.lag, &self.head);
+        if self.lag.watched.set(watched).is_err() {
+            tracing::warn!(name, "a feed is observed already");
+        }
+    }
+
+    /// Where it stands, as the database says.
+    pub async fn state(&self) -> Result<FeedState> {
+        let mut connection = self.db.read().await?;
+        let row = sqlx::query(
+            "SELECT (SELECT head FROM feed_head) AS head, COUNT(*) AS waiting, MIN(created_at) AS oldest
+             FROM (SELECT created_at FROM outbox WHERE position IS NULL ORDER BY id LIMIT $1) AS w",
+        )
+        .bind(WAITING_MAX)
+        .fetch_one(&mut *connection)
+        .await?;
+        let oldest: Option<i64> = row.try_get("oldest")?;
+        Ok(FeedState {
+            head: row.try_get("head")?,
+            waiting: row.try_get("waiting")?,
+            oldest: oldest.map(from_micros).transpose()?,
         })
     }
 
@@ -299,12 +348,90 @@ async fn head_position<DB: Engine>(db: &Db<DB>) -> Result<i64> {
         .await?)
 }
 
+/// Since when events wait, as the sequencer last saw it.
+#[derive(Default)]
+struct Lag {
+    /// Of the oldest event without a position, in microseconds; 0 when none waits.
+    since: AtomicI64,
+    watched: OnceLock<Watched>,
+}
+
+/// Instruments of a feed that is observed.
+struct Watched {
+    clock: Clock,
+    delay: Histogram<f64>,
+    label: opentelemetry::KeyValue,
+}
+
+impl Watched {
+    fn new(name: &'static str, clock: Clock, lag: &Arc<Lag>, head: &watch::Receiver<i64>) -> Self {
+        let meter = opentelemetry::global::meter("store");
+        let label = observe::service(name);
+        let (labels, time, waiting) = ([label.clone()], clock.clone(), Arc::downgrade(lag));
+        let _registered = meter
+            .f64_observable_gauge("dmp.feed.lag")
+            .with_unit("s")
+            .with_description("Age of the oldest event that waits for a position; 0 when none does")
+            .with_callback(move |observer| {
+                if let Some(lag) = waiting.upgrade() {
+                    let since = lag.since.load(Ordering::Relaxed);
+                    let age = if since == 0 { 0.0 } else { seconds_since(since, &time) };
+                    observer.observe(age, &labels);
+                }
+            })
+            .build();
+        let (labels, head, alive) = ([label.clone()], head.clone(), Arc::downgrade(lag));
+        let _registered = meter
+            .i64_observable_gauge("dmp.feed.head")
+            .with_unit("{event}")
+            .with_description("The last position given")
+            .with_callback(move |observer| {
+                if alive.strong_count() > 0 {
+                    observer.observe(*head.borrow(), &labels);
+                }
+            })
+            .build();
+        Self {
+            clock,
+            delay: observe::seconds(
+                &meter,
+                "dmp.feed.delay",
+                "From writing an event to its position in the feed",
+            ),
+            label,
+        }
+    }
+}
+
+fn seconds_since(micros: i64, clock: &Clock) -> f64 {
+    let elapsed = to_micros(clock.now()).saturating_sub(micros).max(0);
+    Duration::from_micros(elapsed.unsigned_abs()).as_secs_f64()
+}
+
+impl Lag {
+    /// Notes when the oldest event that waits was written.
+    fn saw(&self, oldest: Option<i64>) {
+        self.since.store(oldest.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Notes events that have their position now, by when they were written.
+    fn gave(&self, written: &[i64]) {
+        if let Some(watched) = self.watched.get() {
+            for micros in written {
+                let delay = seconds_since(*micros, &watched.clock);
+                watched.delay.record(delay, std::slice::from_ref(&watched.label));
+            }
+        }
+    }
+}
+
 /// What gives positions, and wakes those who wait for them.
 struct Sequencer<DB: Engine> {
     db: Db<DB>,
     head: watch::Sender<i64>,
     wake: Arc<Notify>,
     readers: Arc<Readers>,
+    lag: Arc<Lag>,
 }
 
 impl<DB: Engine> Sequencer<DB> {
@@ -328,7 +455,7 @@ impl<DB: Engine> Sequencer<DB> {
 
     /// True when there may be more to do at once.
     async fn step(&self) -> Result<bool> {
-        let gave = sequence_some(&self.db).await?;
+        let gave = self.sequence_some().await?;
         // Another instance may have given positions, too.
         let before = *self.head.borrow();
         let head = head_position(&self.db).await?;
@@ -342,6 +469,27 @@ impl<DB: Engine> Sequencer<DB> {
             self.readers.wake(&happened);
         }
         Ok(gave)
+    }
+
+    /// Gives positions to some committed events; true when it gave any. The look before the transaction keeps an idle
+    /// feed from writing.
+    async fn sequence_some(&self) -> Result<bool> {
+        let oldest: Option<i64> = {
+            let mut connection = self.db.read().await?;
+            sqlx::query_scalar("SELECT created_at FROM outbox WHERE position IS NULL ORDER BY id LIMIT 1")
+                .fetch_optional(&mut *connection)
+                .await?
+        };
+        self.lag.saw(oldest);
+        if oldest.is_none() {
+            return Ok(false);
+        }
+        let written = self
+            .db
+            .write(|connection| Box::pin(give_positions::<DB>(connection)))
+            .await?;
+        self.lag.gave(&written);
+        Ok(!written.is_empty())
     }
 }
 
@@ -358,34 +506,23 @@ async fn concerns<DB: Engine>(db: &Db<DB>, after: i64, upto: i64) -> Result<Vec<
         .collect()
 }
 
-/// Gives positions to some committed events; true when it gave any. The look before the transaction keeps an idle
-/// feed from writing.
-async fn sequence_some<DB: Engine>(db: &Db<DB>) -> Result<bool> {
-    let waiting: Option<i64> = {
-        let mut connection = db.read().await?;
-        sqlx::query_scalar("SELECT id FROM outbox WHERE position IS NULL ORDER BY id LIMIT 1")
-            .fetch_optional(&mut *connection)
-            .await?
-    };
-    if waiting.is_none() {
-        return Ok(false);
-    }
-    db.write(|connection| Box::pin(give_positions::<DB>(connection))).await
-}
-
-/// The update of the one row of `feed_head` is the lock that makes sequencers of several instances take turns.
-async fn give_positions<DB: Engine>(connection: &mut DB::Connection) -> Result<bool> {
+/// Answers when the events that have their position now were written. The update of the one row of `feed_head` is the
+/// lock that makes sequencers of several instances take turns.
+async fn give_positions<DB: Engine>(connection: &mut DB::Connection) -> Result<Vec<i64>> {
     let mut head: i64 = sqlx::query_scalar("UPDATE feed_head SET head = head RETURNING head")
         .fetch_one(&mut *connection)
         .await?;
-    let ids: Vec<i64> = sqlx::query_scalar("SELECT id FROM outbox WHERE position IS NULL ORDER BY id LIMIT $1")
+    let rows = sqlx::query("SELECT id, created_at FROM outbox WHERE position IS NULL ORDER BY id LIMIT $1")
         .bind(SEQUENCE_BATCH)
         .fetch_all(&mut *connection)
         .await?;
-    for id in &ids {
+    let mut written = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let id: i64 = row.try_get("id")?;
+        written.push(row.try_get("created_at")?);
         head += 1;
         sqlx::query("UPDATE outbox SET position = $2 WHERE id = $1")
-            .bind(*id)
+            .bind(id)
             .bind(head)
             .execute(&mut *connection)
             .await?;
@@ -394,5 +531,5 @@ async fn give_positions<DB: Engine>(connection: &mut DB::Connection) -> Result<b
         .bind(head)
         .execute(connection)
         .await?;
-    Ok(!ids.is_empty())
+    Ok(written)
 }

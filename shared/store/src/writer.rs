@@ -10,8 +10,11 @@ use futures::future::BoxFuture;
 use sqlx::{Connection, Database, Pool};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tracing::Span;
 
+use crate::observe::{Metrics, traced};
 use crate::{Engine, Error, Options, Result};
 
 /// The work of one write: gets the connection inside its transaction. `Err` rolls this job back, and only it.
@@ -47,10 +50,12 @@ struct Queued<DB: Database> {
     refuse: Box<dyn FnOnce(Error) + Send>,
 }
 
-/// Handle to the writer; cheap to clone.
+/// Handle to the writer.
 pub(crate) struct Writer<DB: Database> {
     way: Way<DB>,
     limit: usize,
+    name: &'static str,
+    metrics: Metrics,
 }
 
 enum Way<DB: Database> {
@@ -58,25 +63,12 @@ enum Way<DB: Database> {
     Pooled { pool: Pool<DB>, places: Arc<Semaphore> },
 }
 
-impl<DB: Database> Clone for Writer<DB> {
-    fn clone(&self) -> Self {
-        let way = match &self.way {
-            Way::Grouped(queue) => Way::Grouped(queue.clone()),
-            Way::Pooled { pool, places } => Way::Pooled {
-                pool: pool.clone(),
-                places: places.clone(),
-            },
-        };
-        Self { way, limit: self.limit }
-    }
-}
-
 impl<DB: Engine> Writer<DB> {
-    pub(crate) fn start(pool: Pool<DB>, options: &Options) -> Self {
+    pub(crate) fn start(pool: Pool<DB>, options: &Options, metrics: Metrics) -> Self {
         let limit = options.write_queue;
         let way = if DB::GROUPED {
             let (sender, receiver) = mpsc::channel(limit);
-            tokio::spawn(run_grouped(pool, receiver, options.write_batch));
+            tokio::spawn(run_grouped(pool, receiver, options.write_batch, metrics.clone()));
             Way::Grouped(sender)
         } else {
             Way::Pooled {
@@ -84,7 +76,21 @@ impl<DB: Engine> Writer<DB> {
                 places: Arc::new(Semaphore::new(limit)),
             }
         };
-        Self { way, limit }
+        Self {
+            way,
+            limit,
+            name: options.name,
+            metrics,
+        }
+    }
+
+    /// How many writes are asked for and not begun; on PostgreSQL, where none waits for another, not answered.
+    pub(crate) fn waiting(&self) -> usize {
+        self.limit
+            - match &self.way {
+                Way::Grouped(queue) => queue.capacity(),
+                Way::Pooled { places, .. } => places.available_permits(),
+            }
     }
 
     /// Runs `job` in a write transaction and answers after its durable commit.
@@ -93,32 +99,51 @@ impl<DB: Engine> Writer<DB> {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        let begun = Instant::now();
         let (sender, receiver) = oneshot::channel();
-        let queued = queued(job, sender);
-        match &self.way {
-            Way::Grouped(queue) => queue.try_send(queued).map_err(|refused| match refused {
-                mpsc::error::TrySendError::Full(_) => Error::Busy { limit: self.limit },
-                mpsc::error::TrySendError::Closed(_) => Error::Unavailable(None),
-            })?,
-            Way::Pooled { pool, places } => {
-                let place = places
-                    .clone()
-                    .try_acquire_owned()
-                    .map_err(|_| Error::Busy { limit: self.limit })?;
-                let pool = pool.clone();
-                tokio::spawn(async move {
-                    run_alone(&pool, queued).await;
-                    drop(place);
-                });
+        if let Err(error) = self.ask(queued(job, sender, self.span())) {
+            if matches!(error, Error::Busy { .. }) {
+                self.metrics.refused();
             }
+            return Err(error.into());
         }
         // The writer answers every job; a lost answer means that its task died, commit or not.
-        receiver.await.unwrap_or_else(|_| Err(Error::CommitUnknown.into()))
+        let answer = receiver.await.unwrap_or_else(|_| Err(Error::CommitUnknown.into()));
+        self.metrics.wrote(begun.elapsed());
+        answer
+    }
+
+    /// From asking to the end of the transaction.
+    fn span(&self) -> Span {
+        if traced() {
+            tracing::debug_span!("store.write", dmp.service = self.name)
+        } else {
+            Span::none()
+        }
+    }
+
+    fn ask(&self, queued: Queued<DB>) -> Result<()> {
+        let busy = || Error::Busy { limit: self.limit };
+        match &self.way {
+            Way::Grouped(queue) => queue.try_send(queued).map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => busy(),
+                mpsc::error::TrySendError::Closed(_) => Error::Unavailable(None),
+            }),
+            Way::Pooled { pool, places } => {
+                let place = places.clone().try_acquire_owned().map_err(|_| busy())?;
+                let (pool, metrics) = (pool.clone(), self.metrics.clone());
+                tokio::spawn(async move {
+                    run_alone(&pool, queued, &metrics).await;
+                    drop(place);
+                });
+                Ok(())
+            }
+        }
     }
 }
 
 /// Wraps a job so that the writer need not know its types.
-fn queued<DB: Engine, T, E>(job: impl Job<DB, T, E>, sender: oneshot::Sender<Result<T, E>>) -> Queued<DB>
+fn queued<DB: Engine, T, E>(job: impl Job<DB, T, E>, sender: oneshot::Sender<Result<T, E>>, span: Span) -> Queued<DB>
 where
     T: Send + 'static,
     E: From<Error> + Send + 'static,
@@ -135,7 +160,9 @@ where
         }
     };
     let (for_check, for_refusal) = (sender.clone(), sender.clone());
-    let span = tracing::Span::current();
+    let until_answered = span.clone();
+    // A job that belongs to no trace of its own is still part of what asked for it.
+    let span = if span.is_disabled() { Span::current() } else { span };
     let work: Work<DB> = Box::new(move |connection| {
         let worked = async move {
             let result = AssertUnwindSafe(job(connection)).catch_unwind().await;
@@ -147,6 +174,7 @@ where
                     (_, result) => result,
                 };
                 reply(&sender, result);
+                drop(until_answered);
             });
             Worked { keep, answer }
         };
@@ -162,7 +190,7 @@ where
     }
 }
 
-async fn run_alone<DB: Engine>(pool: &Pool<DB>, queued: Queued<DB>) {
+async fn run_alone<DB: Engine>(pool: &Pool<DB>, queued: Queued<DB>, metrics: &Metrics) {
     if (queued.abandoned)() {
         return;
     }
@@ -176,7 +204,7 @@ async fn run_alone<DB: Engine>(pool: &Pool<DB>, queued: Queued<DB>) {
         let _ = transaction.rollback().await;
         Ending::Committed
     } else {
-        match transaction.commit().await {
+        match commit(transaction, 1, metrics).await {
             Ok(()) => Ending::Committed,
             Err(sqlx::Error::Database(cause)) if matches!(cause.code().as_deref(), Some("40001" | "40P01")) => {
                 Ending::Failed(|| Error::Conflict)
@@ -187,11 +215,28 @@ async fn run_alone<DB: Engine>(pool: &Pool<DB>, queued: Queued<DB>) {
     (worked.answer)(ending);
 }
 
-async fn run_grouped<DB: Engine>(pool: Pool<DB>, mut queue: mpsc::Receiver<Queued<DB>>, batch: usize) {
+/// Commits what `jobs` writes did.
+async fn commit<DB: Engine>(
+    transaction: sqlx::Transaction<'static, DB>,
+    jobs: usize,
+    metrics: &Metrics,
+) -> sqlx::Result<()> {
+    let begun = Instant::now();
+    let committed = transaction.commit().await;
+    metrics.committed(jobs, begun.elapsed());
+    committed
+}
+
+async fn run_grouped<DB: Engine>(
+    pool: Pool<DB>,
+    mut queue: mpsc::Receiver<Queued<DB>>,
+    batch: usize,
+    metrics: Metrics,
+) {
     while let Some(first) = queue.recv().await {
         let mut answers = Vec::new();
         let ending = match pool.begin_with(DB::BEGIN_WRITE).await {
-            Ok(transaction) => run_batch(transaction, first, &mut queue, batch, &mut answers).await,
+            Ok(transaction) => run_batch(transaction, first, &mut queue, batch, &mut answers, &metrics).await,
             Err(error) => {
                 (first.refuse)(error.into());
                 continue;
@@ -213,6 +258,7 @@ async fn run_batch<DB: Engine>(
     queue: &mut mpsc::Receiver<Queued<DB>>,
     batch: usize,
     answers: &mut Vec<Box<dyn FnOnce(Ending) + Send>>,
+    metrics: &Metrics,
 ) -> Ending {
     let mut next = Some(first);
     while let Some(queued) = next {
@@ -226,7 +272,7 @@ async fn run_batch<DB: Engine>(
             None
         };
     }
-    match transaction.commit().await {
+    match commit(transaction, answers.len(), metrics).await {
         Ok(()) => Ending::Committed,
         Err(_) => Ending::Failed(|| Error::CommitUnknown),
     }

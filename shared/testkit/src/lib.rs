@@ -1,4 +1,4 @@
-//! How we doubt: both engines for every promise, an injected clock, real sockets, real refusals.
+//! How we doubt: both engines for every promise, an injected clock, real sockets, scripted peers, real refusals.
 //!
 //! Tests fail by panicking, so this crate may.
 #![allow(
@@ -14,12 +14,14 @@ pub mod actor;
 mod bench;
 mod cluster;
 mod database;
+mod peer;
 mod refusal;
 mod schema;
 
 pub use bench::{Bench, Engine, Started};
 pub use cluster::{Cluster, cluster};
 pub use database::{Database, START, TestEngine};
+pub use peer::{ScriptedAccess, ScriptedMethod, ScriptedPeer, unscripted};
 pub use refusal::{Refusal, refusal};
 pub use schema::assert_schemas_agree;
 pub use store::{Postgres, Sqlite};

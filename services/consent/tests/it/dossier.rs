@@ -6,18 +6,15 @@ use api::dossier::v1::*;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
+use testkit::{ScriptedPeer, unscripted};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 /// A dossier service that runs; it ends with the test.
 pub(crate) struct Dossier {
-    pub(crate) url: String,
+    pub(crate) server: ScriptedPeer,
     script: Script,
-    serving: JoinHandle<()>,
 }
 
 #[derive(Clone)]
@@ -30,12 +27,6 @@ struct Script {
     opened: Arc<Mutex<Vec<String>>>,
 }
 
-impl Drop for Dossier {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
 impl Dossier {
     pub(crate) async fn start() -> Self {
         let script = Script {
@@ -43,13 +34,9 @@ impl Dossier {
             cuts: Arc::default(),
             opened: Arc::default(),
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let serving = Server::builder()
-            .add_service(JournalServiceServer::new(script.clone()))
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        let serving = tokio::spawn(async move { serving.await.unwrap() });
-        Self { url, script, serving }
+        let services = Server::builder().add_service(JournalServiceServer::new(script.clone()));
+        let server = ScriptedPeer::start(services).await;
+        Self { server, script }
     }
 
     /// Tells of an access.
@@ -144,8 +131,4 @@ impl JournalService for Script {
     ) -> Result<Response<ReconstructViewResponse>, Status> {
         unscripted()
     }
-}
-
-fn unscripted<T>() -> Result<Response<T>, Status> {
-    Err(Status::unimplemented("not scripted"))
 }

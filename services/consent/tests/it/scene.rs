@@ -64,7 +64,7 @@ impl Scene {
 
     pub(crate) async fn with(bench: Bench, config: Config) -> Self {
         let dossier = Dossier::start().await;
-        bench.peer("dossier", &dossier.url);
+        bench.peer("dossier", &dossier.server.url);
         let service = bench.start::<ConsentServiceUnderTest>(config).await;
         let dmp_id = DmpId::generate(bench.random.bytes()).to_string();
         Self {

@@ -6,6 +6,7 @@ use api::dossier::v1 as pb;
 use api::dossier::v1::dossier_service_server::DossierService;
 use api::dossier::v1::{AccessAction, ClosureReason, DossierState};
 use api::identity::DmpId;
+use serve::config::Invalid;
 use serve::{Call, Context, Violations};
 use store::time::{Clock, to_proto};
 use store::{Db, Engine, RequestKey};
@@ -63,17 +64,19 @@ impl<DB: Engine> Dossiers<DB> {
         gate: Gate<DB>,
         identifiers: Identifiers,
         key: HostKey,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Invalid> {
+        let host = config.host();
+        let host = host.map_err(|error| Invalid::new(format!("dossier.{}", error.key), error.expected))?;
+        Ok(Self {
             db: context.db.clone(),
             clock: context.clock.clone(),
             gate,
             identifiers,
             key,
             // As the register writes it: a UUID has more than one spelling.
-            host_id: config.host_id.to_lowercase(),
+            host_id: host.to_string(),
             retention_years: config.retention_years,
-        }
+        })
     }
 
     async fn open(&self, call: &Call, request: &pb::OpenDossierRequest) -> Result<pb::Dossier> {

@@ -50,8 +50,8 @@ impl House {
     pub(crate) async fn with(bench: Bench, change: impl FnOnce(&mut Config)) -> Self {
         let dmp_id = DmpId::generate(bench.random.bytes()).as_str().to_owned();
         let peers = RunningPeers::start(&dmp_id).await;
-        bench.peer("consent", peers.url.clone());
-        bench.peer("identifier", peers.url.clone());
+        bench.peer("consent", &peers.server.url);
+        bench.peer("identifier", &peers.server.url);
         let mut config = config(&bench);
         change(&mut config);
         let service = bench.start::<Dossier>(config).await;

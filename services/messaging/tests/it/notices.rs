@@ -387,7 +387,7 @@ async fn a_representative_is_told_what_consent_permits(bench: Bench) {
     let bearer = request.metadata().get("authorization").unwrap().clone();
     let listed = world.notices().list_notices(request).await.unwrap().into_inner();
     assert_eq!(listed.notices, std::slice::from_ref(&notice));
-    let (asked, metadata) = world.script().asked().pop().unwrap();
+    let (asked, metadata) = world.script().authorize.seen().pop().unwrap();
     assert_eq!(
         (asked.dmp_id, asked.operation),
         (dmp_id(), i32::from(Operation::ReadJournal))
@@ -397,7 +397,8 @@ async fn a_representative_is_told_what_consent_permits(bench: Bench) {
 
     world
         .script()
-        .decide(|_| Ok(refused("representative-unknown", "R1111-33")));
+        .authorize
+        .answer(|_| Ok(refused("representative-unknown", "R1111-33")));
     let refusals = [
         world.notices_of(&parent(), &dmp_id()).await.unwrap_err(),
         world.watch_notices(&parent(), &dmp_id(), "").await.unwrap_err(),
@@ -417,9 +418,9 @@ async fn a_representative_is_told_what_consent_permits(bench: Bench) {
     assert_eq!(reason(&hidden), (Code::NotFound, "NOT_FOUND".to_owned()));
 
     // Neither silence nor a grant of something else opens anything.
-    world.script().decide(|_| Ok(granted(Operation::SeeStatus)));
+    world.script().authorize.answer(|_| Ok(granted(Operation::SeeStatus)));
     let unanswered = world.notices_of(&parent(), &dmp_id()).await.unwrap_err();
-    world.script().decide(|_| Err(Status::unavailable("away")));
+    world.script().authorize.answer(|_| Err(Status::unavailable("away")));
     let away = [
         unanswered,
         world.notices_of(&parent(), &dmp_id()).await.unwrap_err(),
@@ -473,7 +474,8 @@ async fn a_watch_asks_consent_before_each_telling(bench: Bench) {
     next(&mut watch).await;
     world
         .script()
-        .decide(|_| Ok(refused("representation-ended", "R1111-33")));
+        .authorize
+        .answer(|_| Ok(refused("representation-ended", "R1111-33")));
     told_of(&world, &break_glass(&world.bench)).await;
     let refused = ended(&mut watch).await;
     assert_eq!(

@@ -1,22 +1,19 @@
 //! Consent as a script: a real gRPC server whose feed and decisions a test writes.
 
 use api::consent::v1 as consent;
-use api::consent::v1::access_service_server::{AccessService, AccessServiceServer};
+use api::consent::v1::access_service_server::AccessServiceServer;
 use api::consent::v1::decision::Outcome;
 use api::consent::v1::review_service_server::{ReviewService, ReviewServiceServer};
 use api::consent::v1::{ExceptionalAccess, Operation};
 use futures::stream::{self, BoxStream, StreamExt};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
+use testkit::{ScriptedAccess, ScriptedMethod, ScriptedPeer, unscripted};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-type Decide = Box<dyn Fn(&consent::AuthorizeRequest) -> Result<consent::Decision, Status> + Send>;
 type Told = Result<consent::WatchExceptionalAccessesResponse, Status>;
 
 /// What consent says.
@@ -27,21 +24,13 @@ pub(crate) struct Script {
     breaks: Mutex<VecDeque<usize>>,
     /// Metadata of the watches opened.
     opened: watch::Sender<Vec<MetadataMap>>,
-    decide: Mutex<Decide>,
-    asked: Mutex<Vec<(consent::AuthorizeRequest, MetadataMap)>>,
+    pub(crate) authorize: ScriptedMethod<consent::AuthorizeRequest, consent::Decision>,
 }
 
 /// Consent that runs; it ends with the test.
 pub(crate) struct Consent {
     pub(crate) script: Arc<Script>,
-    pub(crate) url: String,
-    serving: JoinHandle<()>,
-}
-
-impl Drop for Consent {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
+    pub(crate) server: ScriptedPeer,
 }
 
 impl Consent {
@@ -51,17 +40,17 @@ impl Consent {
             events: watch::Sender::new(Vec::new()),
             breaks: Mutex::default(),
             opened: watch::Sender::new(Vec::new()),
-            decide: Mutex::new(Box::new(|_| Ok(granted(Operation::ReadJournal)))),
-            asked: Mutex::default(),
+            authorize: ScriptedMethod::new(|_| Ok(granted(Operation::ReadJournal))),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let serving = Server::builder()
-            .add_service(AccessServiceServer::new(Speaker(script.clone())))
-            .add_service(ReviewServiceServer::new(Speaker(script.clone())))
-            .serve_with_incoming(TcpIncoming::from(listener));
-        let serving = tokio::spawn(async move { serving.await.unwrap() });
-        Self { script, url, serving }
+        let access = ScriptedAccess {
+            authorize: script.authorize.clone(),
+            explain: ScriptedMethod::new(|_| unscripted()),
+        };
+        let services = Server::builder()
+            .add_service(AccessServiceServer::new(access))
+            .add_service(ReviewServiceServer::from_arc(script.clone()));
+        let server = ScriptedPeer::start(services).await;
+        Self { script, server }
     }
 }
 
@@ -96,19 +85,6 @@ impl Script {
     pub(crate) fn watches(&self) -> usize {
         self.opened.borrow().len()
     }
-
-    /// From now on decides so.
-    pub(crate) fn decide(
-        &self,
-        decide: impl Fn(&consent::AuthorizeRequest) -> Result<consent::Decision, Status> + Send + 'static,
-    ) {
-        *self.decide.lock().unwrap() = Box::new(decide);
-    }
-
-    /// What was asked, with its metadata.
-    pub(crate) fn asked(&self) -> Vec<(consent::AuthorizeRequest, MetadataMap)> {
-        self.asked.lock().unwrap().clone()
-    }
 }
 
 /// A decision that grants one operation.
@@ -140,8 +116,6 @@ pub(crate) fn refused(rule: &str, article: &str) -> consent::Decision {
     }
 }
 
-struct Speaker(Arc<Script>);
-
 /// One watch of the feed.
 struct Telling {
     /// Events that were told, here or before.
@@ -172,21 +146,21 @@ impl Telling {
 }
 
 #[tonic::async_trait]
-impl ReviewService for Speaker {
+impl ReviewService for Script {
     type WatchExceptionalAccessesStream = BoxStream<'static, Told>;
 
     async fn list_exceptional_accesses(
         &self,
         _: Request<consent::ListExceptionalAccessesRequest>,
     ) -> Result<Response<consent::ListExceptionalAccessesResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
+        unscripted()
     }
 
     async fn review_exceptional_access(
         &self,
         _: Request<consent::ReviewExceptionalAccessRequest>,
     ) -> Result<Response<ExceptionalAccess>, Status> {
-        Err(Status::unimplemented("not scripted"))
+        unscripted()
     }
 
     async fn watch_exceptional_accesses(
@@ -198,61 +172,13 @@ impl ReviewService for Speaker {
                 "" => 0,
                 token => token.parse().unwrap(),
             },
-            left: self.0.breaks.lock().unwrap().pop_front(),
+            left: self.breaks.lock().unwrap().pop_front(),
             greeted: false,
-            events: self.0.events.subscribe(),
+            events: self.events.subscribe(),
         };
-        self.0
-            .opened
+        self.opened
             .send_modify(|opened| opened.push(request.metadata().clone()));
         let told = stream::unfold(Some(telling), |telling| async move { telling?.next().await });
         Ok(Response::new(told.boxed()))
-    }
-}
-
-#[tonic::async_trait]
-impl AccessService for Speaker {
-    async fn authorize(
-        &self,
-        request: Request<consent::AuthorizeRequest>,
-    ) -> Result<Response<consent::Decision>, Status> {
-        let asked = (request.get_ref().clone(), request.metadata().clone());
-        self.0.asked.lock().unwrap().push(asked);
-        (self.0.decide.lock().unwrap())(request.get_ref()).map(Response::new)
-    }
-
-    async fn batch_authorize(
-        &self,
-        _: Request<consent::BatchAuthorizeRequest>,
-    ) -> Result<Response<consent::BatchAuthorizeResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
-    }
-
-    async fn explain_access(
-        &self,
-        _: Request<consent::ExplainAccessRequest>,
-    ) -> Result<Response<consent::ExplainAccessResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
-    }
-
-    async fn replay_decision(
-        &self,
-        _: Request<consent::ReplayDecisionRequest>,
-    ) -> Result<Response<consent::Decision>, Status> {
-        Err(Status::unimplemented("not scripted"))
-    }
-
-    async fn list_who_can_access(
-        &self,
-        _: Request<consent::ListWhoCanAccessRequest>,
-    ) -> Result<Response<consent::ListWhoCanAccessResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
-    }
-
-    async fn list_rules(
-        &self,
-        _: Request<consent::ListRulesRequest>,
-    ) -> Result<Response<consent::ListRulesResponse>, Status> {
-        Err(Status::unimplemented("not scripted"))
     }
 }

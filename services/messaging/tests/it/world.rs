@@ -73,7 +73,7 @@ impl World {
 
     pub(crate) async fn with(bench: Bench, config: Config) -> Self {
         let consent = Consent::start().await;
-        bench.peer("consent", consent.url.clone());
+        bench.peer("consent", &consent.server.url);
         let started = bench.start::<Messaging>(config).await;
         let mut world = Self {
             bench,

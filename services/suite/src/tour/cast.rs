@@ -45,6 +45,8 @@ pub(super) struct Cast {
     pub(super) depositor: Physician,
     /// Whom the holder does not want.
     pub(super) unwanted: Physician,
+    /// Whom nobody authorised, and who breaks the glass.
+    pub(super) rescuer: Physician,
     /// Opens a dossier, and closes it in the end.
     pub(super) opener: Patient,
     /// Has an identifier, and never wanted a dossier.
@@ -59,6 +61,7 @@ impl Cast {
             reader: Physician::invent("Camille", "LECTRICE", random)?,
             depositor: Physician::invent("Sacha", "SCRIPTEUR", random)?,
             unwanted: Physician::invent("Dominique", "IMPORTUN", random)?,
+            rescuer: Physician::invent("Morgan", "URGENTISTE", random)?,
             opener: invent_patient("OUVERTURE", "ALIX", random)?,
             abstainer: invent_patient("ABSTENTION", "CHARLIE", random)?,
             neglected: invent_patient("OUBLI", "NOA", random)?,
@@ -66,8 +69,8 @@ impl Cast {
     }
 
     /// The invented physicians.
-    pub(super) fn physicians(&self) -> [&Physician; 3] {
-        [&self.reader, &self.depositor, &self.unwanted]
+    pub(super) fn physicians(&self) -> [&Physician; 4] {
+        [&self.reader, &self.depositor, &self.unwanted, &self.rescuer]
     }
 
     /// The invented beneficiaries.

@@ -4,6 +4,7 @@ use api::consent::v1::access_service_client::AccessServiceClient;
 use api::consent::v1::authorization_service_client::AuthorizationServiceClient;
 use api::consent::v1::consent_service_client::ConsentServiceClient;
 use api::consent::v1::representation_service_client::RepresentationServiceClient;
+use api::consent::v1::review_service_client::ReviewServiceClient;
 use api::dossier::v1::document_service_client::DocumentServiceClient;
 use api::dossier::v1::dossier_service_client::DossierServiceClient;
 use api::dossier::v1::duty_service_client::DutyServiceClient;
@@ -13,18 +14,19 @@ use api::identifier::v1::identifier_service_client::IdentifierServiceClient;
 use api::messaging::v1::directory_service_client::DirectoryServiceClient;
 use api::messaging::v1::mailbox_service_client::MailboxServiceClient;
 use api::messaging::v1::message_service_client::MessageServiceClient;
+use api::messaging::v1::notice_service_client::NoticeServiceClient;
 use serve::{Claims, TokenIssuer, bearer};
 use std::time::Duration;
 use store::random::Random;
 use store::time::{Clock, Timestamp};
 use tonic::Request;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use super::{TourError, Visit};
+use crate::endpoints::Channels;
 
 /// Long enough for the largest document on a slow disk.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 
 /// Clients of the four services.
@@ -32,31 +34,24 @@ pub(super) struct Clients<'a> {
     issuer: &'a TokenIssuer,
     clock: &'a Clock,
     random: &'a Random,
-    identifier: Channel,
-    consent: Channel,
-    dossier: Channel,
-    messaging: Channel,
+    channels: Channels,
 }
 
 macro_rules! clients {
     ($($name:ident, $client:ident, $channel:ident;)+) => {
         $(pub(super) fn $name(&self) -> $client<Channel> {
-            $client::new(self.$channel.clone())
+            $client::new(self.channels.$channel.clone())
         })+
     };
 }
 
 impl<'a> Clients<'a> {
     pub(super) fn new(visit: &Visit<'a>) -> Result<Self, TourError> {
-        let endpoints = visit.endpoints;
         Ok(Self {
             issuer: visit.issuer,
             clock: visit.clock,
             random: visit.random,
-            identifier: channel("identifier", &endpoints.identifier)?,
-            consent: channel("consent", &endpoints.consent)?,
-            dossier: channel("dossier", &endpoints.dossier)?,
-            messaging: channel("messaging", &endpoints.messaging)?,
+            channels: visit.endpoints.channels(visit.clock)?,
         })
     }
 
@@ -67,6 +62,7 @@ impl<'a> Clients<'a> {
         representations, RepresentationServiceClient, consent;
         authorizations, AuthorizationServiceClient, consent;
         rights, AccessServiceClient, consent;
+        reviews, ReviewServiceClient, consent;
         dossiers, DossierServiceClient, dossier;
         documents, DocumentServiceClient, dossier;
         journal, JournalServiceClient, dossier;
@@ -74,6 +70,7 @@ impl<'a> Clients<'a> {
         directory, DirectoryServiceClient, messaging;
         mailboxes, MailboxServiceClient, messaging;
         messages, MessageServiceClient, messaging;
+        notices, NoticeServiceClient, messaging;
     }
 
     /// A request of somebody.
@@ -104,12 +101,4 @@ impl<'a> Clients<'a> {
     pub(super) fn issuer(&self) -> &str {
         self.issuer.issuer()
     }
-}
-
-fn channel(service: &'static str, url: &str) -> Result<Channel, TourError> {
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| TourError::Address { service })?;
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .connect_lazy())
 }

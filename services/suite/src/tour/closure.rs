@@ -15,7 +15,7 @@ use crate::verify::sentence::many;
 
 pub(super) async fn play(story: &mut Story<'_>) -> Played {
     story.told.chapter(
-        "9 · The holder closes the dossier",
+        "10 · The holder closes the dossier",
         "… les bénéficiaires de l'assurance maladie peuvent disposer […] d'un dossier médical partagé.",
     )?;
     story

@@ -107,3 +107,56 @@ fn a_matrix_that_is_none_is_told_line_by_line() {
         said(&output)
     );
 }
+
+/// Keys are made once; what verifies their signatures is written for services that are told of it by files.
+#[test]
+fn keys_are_made_once_and_their_public_halves_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    let made = run(&["keys", keys.to_str().unwrap()]);
+    assert!(made.status.success(), "{}", said(&made));
+    let first = String::from_utf8(made.stdout).unwrap();
+    assert!(
+        first
+            .lines()
+            .any(|line| line.starts_with("made ") && line.ends_with("/host.key")),
+        "{first}"
+    );
+    let host_key = std::fs::read(keys.join("host.key")).unwrap();
+    let set = |name: &str| -> Vec<serde_json::Value> {
+        let text = std::fs::read(keys.join(name)).unwrap();
+        let mut set: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        set["keys"].as_array_mut().unwrap().drain(..).collect()
+    };
+    let (people, services) = (set("people.jwks.json"), set("services.jwks.json"));
+    assert_eq!((people.len(), services.len()), (1, 4));
+    let private = |key: &serde_json::Value| key.get("d").is_some();
+    assert!(!people.iter().chain(&services).any(private));
+
+    let again = run(&["keys", keys.to_str().unwrap()]);
+    let second = String::from_utf8(again.stdout).unwrap();
+    assert!(!second.contains("made "), "{second}");
+    assert_eq!(std::fs::read(keys.join("host.key")).unwrap(), host_key);
+    assert_eq!(set("services.jwks.json"), services);
+}
+
+/// A suite over TLS is called with the authority that its folder names, or not at all.
+#[test]
+fn a_trust_file_that_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = "https://127.0.0.1:1";
+    let endpoints = format!(
+        "identifier = \"{address}\"\nconsent = \"{address}\"\ndossier = \"{address}\"\nmessaging = \"{address}\"\n"
+    );
+    let tour = |trust: &str| {
+        std::fs::write(folder.path().join("endpoints.toml"), format!("{endpoints}{trust}")).unwrap();
+        let output = run(&["--data", folder.path().to_str().unwrap(), "tour", "--running"]);
+        assert!(!output.status.success());
+        said(&output)
+    };
+    let told = tour("");
+    assert!(told.contains("`trust` and `trust_domain`"), "{told}");
+    let told = tour("trust = \"authority.pem\"\ntrust_domain = \"dmp.localhost\"\n");
+    let path = folder.path().canonicalize().unwrap().join("authority.pem");
+    assert!(told.contains(&format!("{}: No such file", path.display())), "{told}");
+}

@@ -8,8 +8,11 @@
 )]
 
 mod apart;
+mod authority;
 mod command_line;
 mod freshness;
 mod kills;
 mod process;
 mod proxy;
+mod secure;
+mod status;

@@ -1,15 +1,18 @@
 //! What the log takes down, and what it gives out.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use journal::entry::{Content, Link};
-use journal::{Checkpoint, Entry, Error, Hash, Journal, Limits, Receipt};
+use journal::{Beside, Checkpoint, Entry, Error, Hash, Journal, Limits, Receipt};
+use store::time::Timestamp;
 use store::{Db, Engine};
 use testkit::{Database, TestEngine, on_both_databases};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::fixture::{db, entry, fill, key, open, open_with};
+use crate::fixture::{ORIGIN, clock, db, entry, fill, key, open, open_with};
 use crate::naive;
 
 on_both_databases! {
@@ -17,6 +20,7 @@ on_both_databases! {
     a_receipt_is_the_same_for_ever,
     an_entry_is_written_once,
     a_change_and_its_entry_commit_together,
+    what_goes_with_an_entry_is_there_exactly_when_the_entry_is,
     what_a_crash_left_staged_is_written,
     a_forgotten_entry_is_swept,
     proofs_are_those_of_the_definitions,
@@ -26,6 +30,7 @@ on_both_databases! {
     what_is_out_of_bounds_is_refused,
     a_closed_log_finished_its_work,
     logs_of_one_database_are_apart,
+    a_log_says_where_it_stands,
 }
 
 async fn leaves<DB: Engine>(journal: &Journal<DB>) -> Vec<Hash> {
@@ -181,6 +186,37 @@ async fn a_change_and_its_entry_commit_together<DB: TestEngine>(database: Databa
     assert_eq!(journal.settle(Uuid::from_u128(2)).await.unwrap().sequence, 2);
     assert_eq!(journal.sweep().await.unwrap(), 0);
     assert_eq!(checkpoint(&journal).await.size, 2);
+}
+
+/// One commit for an entry and what goes with it: never one without the other, and never twice.
+async fn what_goes_with_an_entry_is_there_exactly_when_the_entry_is<DB: TestEngine>(database: Database<DB>) {
+    let db = db(&database).await;
+    let journal = open(&db).await;
+    let beside = |payload: u8, fails: bool| -> Beside<DB> {
+        Arc::new(move |connection| {
+            Box::pin(async move {
+                store::publish::<DB>(connection, "beside", "k", vec![payload], Timestamp::UNIX_EPOCH).await?;
+                if fails { Err(store::Error::PageToken) } else { Ok(()) }
+            })
+        })
+    };
+    let written = async || {
+        let mut connection = db.read().await.unwrap();
+        sqlx::query_scalar::<DB, i64>("SELECT COUNT(*) FROM outbox")
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap()
+    };
+    let first = journal.append_with(entry("a", 1), beside(1, false)).await.unwrap();
+    let again = journal.append_with(entry("a", 1), beside(1, false)).await.unwrap();
+    assert_eq!((first.leaf_index, written().await), (again.leaf_index, 1));
+    let failed = journal.append_with(entry("a", 2), beside(2, true)).await;
+    assert!(matches!(failed, Err(Error::Unavailable)));
+    assert!(journal.entry(entry("a", 2).entry_id).await.unwrap().is_none());
+    assert_eq!(written().await, 1);
+    let reused = journal.append_with(entry("b", 1), beside(3, false)).await;
+    assert!(matches!(reused, Err(Error::EntryIdReused)));
+    assert_eq!(written().await, 1);
 }
 
 /// A crash between a change and its receipt loses nothing: the log takes it down when it opens, in the order of staging.
@@ -494,4 +530,27 @@ async fn logs_of_one_database_are_apart<DB: TestEngine>(database: Database<DB>) 
 #[tokio::test(flavor = "multi_thread")]
 async fn schemas_agree() {
     testkit::assert_schemas_agree(&crate::fixture::migrations()).await;
+}
+
+/// What an operator is told of a log, also when its database does not answer.
+async fn a_log_says_where_it_stands<DB: TestEngine>(database: Database<DB>) {
+    let db = db(&database).await;
+    let journal = open(&db).await;
+    let patience = Duration::from_secs(30);
+    let empty = journal.clone().status(patience).await;
+    assert_eq!(
+        (empty.answers, empty.tree_size, empty.last_checkpoint_at),
+        (true, 0, None)
+    );
+    fill(&journal, 5).await;
+    let status = journal.clone().status(patience).await;
+    assert_eq!((status.origin.as_str(), status.tree_size), (ORIGIN, 5));
+    assert_eq!(status.last_checkpoint_at, Some(store::time::to_proto(clock().now())));
+    assert_eq!(status.entries_waiting, 0);
+    db.close().await;
+    let status = journal.status(patience).await;
+    assert_eq!(
+        (status.answers, status.origin.as_str(), status.tree_size),
+        (false, ORIGIN, 0)
+    );
 }

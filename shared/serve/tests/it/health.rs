@@ -71,7 +71,8 @@ async fn reflection_lists_what_is_served_and_nothing_else() {
     let suite = Suite::new();
     let process = suite.start().await;
     let own = |reflection: &str| {
-        let mut services = [SERVICE, "grpc.health.v1.Health", reflection].map(str::to_owned);
+        let operators = "dmp.operations.v1.StatusService";
+        let mut services = [SERVICE, "grpc.health.v1.Health", operators, reflection].map(str::to_owned);
         services.sort();
         services
     };

@@ -16,5 +16,6 @@ mod limits;
 mod observation;
 mod peers;
 mod probe;
+mod status;
 mod suite;
 mod tls;

@@ -40,10 +40,9 @@ impl PushMetricExporter for Kept {
                         counts.insert(named(metric.name(), point.attributes()), point.value());
                     }
                 }
-                AggregatedMetrics::I64(MetricData::Gauge(gauge)) => {
+                AggregatedMetrics::F64(MetricData::Gauge(gauge)) => {
                     for point in gauge.data_points() {
-                        let value = u64::try_from(point.value()).unwrap_or_default();
-                        counts.insert(named(metric.name(), point.attributes()), value);
+                        counts.insert(named(metric.name(), point.attributes()), point.value() as u64);
                     }
                 }
                 _ => {}

@@ -120,3 +120,28 @@ async fn service_tokens_are_renewed_in_time() {
             .is_err()
     );
 }
+
+/// Several instances of a peer share the calls, and one that goes away takes none with it for long.
+#[tokio::test]
+async fn instances_of_a_peer_are_called_in_turn_and_left_out_when_away() {
+    let suite = Suite::new();
+    let (one, two) = (suite.start().await, suite.start().await);
+    let addresses = format!("{}, {}", one.running.url(), two.running.url());
+    let front = suite.start_before(&addresses).await;
+    let who_am_i = || invoke(front.channel(), "Forward", forward(&suite, "WhoAmI"));
+    for _ in 0..2 {
+        who_am_i().await.unwrap();
+    }
+    assert!(one.gate.seen.lock().unwrap().is_some() && two.gate.seen.lock().unwrap().is_some());
+
+    one.running.stop().await;
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        answers.push(who_am_i().await);
+    }
+    let lost: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+    assert!(lost.len() <= 1, "{lost:?}");
+    for status in lost {
+        assert_eq!(refusal(status), (Code::Unavailable, Reason::PeerUnavailable));
+    }
+}

@@ -24,6 +24,7 @@ use store::{Engine, Migrations};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tonic::body::Body;
+use tonic::client::GrpcService;
 use tonic::server::{Grpc, NamedService};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -268,14 +269,22 @@ impl ProbeServer {
     }
 }
 
+/// What calls go through: one connection, or those to several instances.
+pub(crate) trait Transport:
+    GrpcService<Body, ResponseBody = Body, Error = tonic::transport::Error> + Send
+{
+}
+
+impl<C: GrpcService<Body, ResponseBody = Body, Error = tonic::transport::Error> + Send> Transport for C {}
+
 /// A unary call of the probe.
-pub(crate) async fn invoke(channel: tonic::transport::Channel, method: &str, request: Request<pb::Actor>) -> Answer {
+pub(crate) async fn invoke(channel: impl Transport, method: &str, request: Request<pb::Actor>) -> Answer {
     let path = format!("/{SERVICE}/{method}");
     invoke_path(channel, &path, request).await
 }
 
 /// A unary call of any path.
-pub(crate) async fn invoke_path(channel: tonic::transport::Channel, path: &str, request: Request<pb::Actor>) -> Answer {
+pub(crate) async fn invoke_path(channel: impl Transport, path: &str, request: Request<pb::Actor>) -> Answer {
     let mut client = tonic::client::Grpc::new(channel);
     client
         .ready()

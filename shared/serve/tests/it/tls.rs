@@ -1053,7 +1053,7 @@ async fn the_own_certificates_end_is_told_beforehand() {
     let other = serve::start::<Other>(settings, network.suite.clock.clone(), Random::seeded(5));
     let other = other.await.unwrap();
     let warnings = || captured.text().matches("expires=2026-11-30").count();
-    let seconds = || crate::observation::metric("dmp.tls.certificate_expiry service=other");
+    let seconds = || crate::observation::metric("dmp.certificate.remaining dmp.certificate=own dmp.service=other");
     other.reload().await;
     assert_eq!((seconds(), warnings()), (Some(7 * 86_400 + 43_200), 0));
     network.suite.manual.advance(SignedDuration::from_hours(13));

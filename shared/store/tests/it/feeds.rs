@@ -2,7 +2,7 @@
 
 use crate::migrations;
 use std::collections::HashSet;
-use store::{Db, Error, Feed, feed, publish};
+use store::{Db, Error, Feed, FeedState, feed, publish};
 use testkit::{Database, TestEngine};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ testkit::on_both_databases! {
     a_cursor_moves_with_its_effect,
     a_cursor_leaves_each_place_once,
     a_reader_of_one_key_sleeps_through_the_others_events,
+    a_feed_says_what_waits_for_a_position,
 }
 
 async fn emit<DB: TestEngine>(db: &Db<DB>, database: &Database<DB>, key: &'static str, payload: u8) {
@@ -188,4 +189,24 @@ async fn a_reader_of_one_key_sleeps_through_the_others_events<DB: TestEngine>(da
     drain.cancel();
     assert!(!own.woken().await && !all.woken().await);
     assert!(!feed.subscribe("test", None).woken().await);
+}
+
+/// An operator sees that a sequencer does not go on.
+async fn a_feed_says_what_waits_for_a_position<DB: TestEngine>(database: Database<DB>) {
+    let db = database.open(&migrations()).await;
+    let stopped = CancellationToken::new();
+    let feed = Feed::start(db.clone(), stopped.clone()).await.unwrap();
+    let stands = |head, waiting, oldest| FeedState { head, waiting, oldest };
+    assert_eq!(feed.state().await.unwrap(), stands(0, 0, None));
+    emit(&db, &database, "k", 1).await;
+    assert!(feed.wait_past(0).await);
+    assert_eq!(feed.state().await.unwrap(), stands(1, 0, None));
+
+    stopped.cancel();
+    while feed.wait_past(i64::MAX).await {}
+    let written = database.clock.now();
+    emit(&db, &database, "k", 2).await;
+    database.time.advance(jiff::SignedDuration::from_secs(7));
+    emit(&db, &database, "k", 3).await;
+    assert_eq!(feed.state().await.unwrap(), stands(1, 2, Some(written)));
 }

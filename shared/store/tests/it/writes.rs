@@ -14,6 +14,7 @@ testkit::on_both_databases! {
     a_full_queue_refuses_at_once,
     acknowledged_writes_survive_a_reopening,
     a_closed_database_is_unavailable,
+    a_database_says_how_it_is,
 }
 
 async fn write<DB: Engine>(db: &Db<DB>, id: String) -> store::Result<()> {
@@ -170,4 +171,45 @@ async fn a_closed_database_is_unavailable<DB: TestEngine>(database: Database<DB>
         write(&db, "lost".to_owned()).await,
         Err(Error::Unavailable(_))
     ));
+}
+
+/// What an operator is told is what is: the migrations applied, the connections held, the writes that wait.
+async fn a_database_says_how_it_is<DB: TestEngine>(database: Database<DB>) {
+    let db = database.open(&migrations()).await;
+    let state = db.state().await.unwrap();
+    assert!(
+        state.schema.starts_with(&[1, 2]) && state.schema.is_sorted(),
+        "{:?}",
+        state.schema
+    );
+    assert_eq!(db.pools().map(|pool| pool.name), ["read", "write"]);
+
+    let readers = database.options.readers;
+    let held = futures::future::join_all((0..readers).map(|_| db.read())).await;
+    let [read, _] = db.pools();
+    assert_eq!((read.used, read.idle, read.max), (readers, 0, readers));
+    drop(held);
+
+    assert_eq!(db.writes_waiting(), 0);
+    let (begun, began) = oneshot::channel();
+    let (go_on, gone_on) = oneshot::channel::<()>();
+    let writes = tokio::spawn({
+        let db = db.clone();
+        async move {
+            let first = db.write(|_| {
+                Box::pin(async move {
+                    begun.send(()).unwrap();
+                    gone_on.await.unwrap();
+                    Ok::<_, Error>(())
+                })
+            });
+            let second = write(&db, "second".to_owned());
+            tokio::try_join!(first, second).unwrap();
+        }
+    });
+    began.await.unwrap();
+    // Both are asked for in one turn of their task; on SQLite the first has begun, and waits no more.
+    assert_eq!(db.writes_waiting(), if DB::GROUPED { 1 } else { 2 });
+    go_on.send(()).unwrap();
+    writes.await.unwrap();
 }
