@@ -46,6 +46,20 @@ pub(crate) async fn advance<DB: Engine>(connection: &mut DB::Connection, dmp_id:
     Ok(revision)
 }
 
+/// The subjects of all facts that can concern an actor, now or in the past. No fact has the empty subject.
+fn subjects<'a>(actor: &'a Actor, representative: Option<&'a Representative>) -> [&'a str; 8] {
+    [
+        Purpose::Creation.as_str_name(),
+        Purpose::OccupationalMedicine.as_str_name(),
+        OppositionKind::BreakGlass.as_str_name(),
+        OppositionKind::Centre15.as_str_name(),
+        OppositionKind::SecretActs.as_str_name(),
+        actor.professional.as_ref().map_or("", ProfessionalId::as_str),
+        actor.structure.as_ref().map_or("", StructureId::as_str),
+        representative.map_or("", Representative::as_str),
+    ]
+}
+
 /// The live facts that can concern an actor, and the revision of which they are.
 pub(crate) async fn of_actor<DB: Engine>(
     connection: &mut DB::Connection,
@@ -53,25 +67,17 @@ pub(crate) async fn of_actor<DB: Engine>(
     actor: &Actor,
 ) -> Result<Facts> {
     let representative = Representative::of(actor);
-    // No fact has the empty subject.
-    let rows = sqlx::query(
+    let query = sqlx::query(
         "SELECT r.revision, f.fact_id, f.kind, f.subject, f.details, f.valid_until, f.recorded_at, f.recorded_by,
                 f.revision_from, f.revision_to, f.ended_at, f.secret
          FROM dossier_revisions r LEFT JOIN facts f ON f.dmp_id = r.dmp_id AND f.revision_to IS NULL
               AND f.subject IN ($2, $3, $4, $5, $6, $7, $8, $9)
          WHERE r.dmp_id = $1",
     )
-    .bind(dmp_id.as_str())
-    .bind(Purpose::Creation.as_str_name())
-    .bind(Purpose::OccupationalMedicine.as_str_name())
-    .bind(OppositionKind::BreakGlass.as_str_name())
-    .bind(OppositionKind::Centre15.as_str_name())
-    .bind(OppositionKind::SecretActs.as_str_name())
-    .bind(actor.professional.as_ref().map_or("", ProfessionalId::as_str))
-    .bind(actor.structure.as_ref().map_or("", StructureId::as_str))
-    .bind(representative.as_ref().map_or("", Representative::as_str))
-    .fetch_all(connection)
-    .await?;
+    .bind(dmp_id.as_str());
+    let subjects = subjects(actor, representative.as_ref());
+    let query = subjects.into_iter().fold(query, |query, subject| query.bind(subject));
+    let rows = query.fetch_all(connection).await?;
     let revision = rows
         .first()
         .map(|row| row.try_get("revision"))
@@ -97,24 +103,15 @@ pub(crate) async fn of_actor_at<DB: Engine>(
     secrets: Secrets,
 ) -> Result<Facts> {
     let representative = Representative::of(actor);
-    let rows = sqlx::query(with_columns!(
+    let query = sqlx::query(with_columns!(
         "SELECT",
         "FROM facts WHERE dmp_id = $1 AND subject IN ($2, $3, $4, $5, $6, $7, $8, $9) AND revision_from <= $10
          AND (revision_to IS NULL OR revision_to > $10) AND ($11 OR NOT secret)"
     ))
-    .bind(dmp_id.as_str())
-    .bind(Purpose::Creation.as_str_name())
-    .bind(Purpose::OccupationalMedicine.as_str_name())
-    .bind(OppositionKind::BreakGlass.as_str_name())
-    .bind(OppositionKind::Centre15.as_str_name())
-    .bind(OppositionKind::SecretActs.as_str_name())
-    .bind(actor.professional.as_ref().map_or("", ProfessionalId::as_str))
-    .bind(actor.structure.as_ref().map_or("", StructureId::as_str))
-    .bind(representative.as_ref().map_or("", Representative::as_str))
-    .bind(revision)
-    .bind(secrets.told())
-    .fetch_all(connection)
-    .await?;
+    .bind(dmp_id.as_str());
+    let subjects = subjects(actor, representative.as_ref());
+    let query = subjects.into_iter().fold(query, |query, subject| query.bind(subject));
+    let rows = query.bind(revision).bind(secrets.told()).fetch_all(connection).await?;
     let then = |row| {
         Ok(Fact {
             end: None,
