@@ -2,10 +2,12 @@
 
 use api::identifier::v1::ResolveIdentifierRequest;
 use journeys::Stage;
-use load::{DocumentSize, Endpoints, Phase, Play, Report, Scenario, Sizes, Target, check, export, run};
+use load::{DocumentSize, Phase, Play, Report, Scenario, Sizes, Target, check, export, run};
 use prost::Message;
 use std::collections::BTreeSet;
 use testkit::Bench;
+
+use crate::target::target;
 
 testkit::on_both_engines! {
     counts_add_up,
@@ -36,23 +38,6 @@ fn scenario() -> Scenario {
             to: None,
         }],
         ..Scenario::default()
-    }
-}
-
-fn target(stage: &Stage) -> Target {
-    let endpoints = stage.suite.endpoints.clone();
-    Target {
-        endpoints: Endpoints {
-            identifier: endpoints.identifier,
-            consent: endpoints.consent,
-            dossier: endpoints.dossier,
-            messaging: endpoints.messaging,
-        },
-        tls: None,
-        issuer: stage.home.people().unwrap(),
-        clock: stage.bench.clock.clone(),
-        random: stage.bench.random.clone(),
-        folder: stage.bench.folder().to_owned(),
     }
 }
 

@@ -8,3 +8,5 @@
 )]
 
 mod load;
+#[path = "../stage/target.rs"]
+mod target;

@@ -10,11 +10,16 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "../stage/target.rs"]
+mod target;
+
 use journeys::Stage;
-use load::{Endpoints, Measure, Target, measure};
+use load::{Measure, measure};
 use std::time::Duration;
 use testkit::{Bench, Engine, cluster};
 use tokio::sync::Mutex;
+
+use target::target;
 
 testkit::on_both_engines! {
     no_call_falls_far_below_its_floors,
@@ -42,20 +47,7 @@ async fn no_call_falls_far_below_its_floors(bench: Bench) {
         Engine::Postgres => Some(cluster().unwrap().new_database().await),
     };
     let stage = Stage::on(bench).await;
-    let endpoints = stage.suite.endpoints.clone();
-    let target = Target {
-        endpoints: Endpoints {
-            identifier: endpoints.identifier,
-            consent: endpoints.consent,
-            dossier: endpoints.dossier,
-            messaging: endpoints.messaging,
-        },
-        tls: None,
-        issuer: stage.home.people().unwrap(),
-        clock: stage.bench.clock.clone(),
-        random: stage.bench.random.clone(),
-        folder: stage.bench.folder().to_owned(),
-    };
+    let target = target(&stage);
     let asked = Measure {
         callers: 16,
         rounds: 3,

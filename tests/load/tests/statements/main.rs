@@ -9,15 +9,18 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "../stage/target.rs"]
+mod target;
+
 use journeys::Stage;
-use load::{
-    DocumentSize, Endpoints, Mix, Operation, Phase, Play, Process, Scenario, Sizes, Target, floor_statements, run,
-};
+use load::{DocumentSize, Mix, Operation, Phase, Play, Process, Scenario, Sizes, floor_statements, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use testkit::{Bench, Engine};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, SubscriberExt};
+
+use target::target;
 
 /// What the services run and the floors leave out: the staging, which lets a change and its entry commit together before
 /// the entry has its place in the log; and what goes on beside the calls.
@@ -142,20 +145,7 @@ async fn the_floors_run_the_statements_of_the_services() {
     let seen = Seen::default();
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(seen.clone())).unwrap();
     let stage = Stage::on(Bench::new(Engine::Sqlite).unwrap()).await;
-    let endpoints = stage.suite.endpoints.clone();
-    let target = Target {
-        endpoints: Endpoints {
-            identifier: endpoints.identifier,
-            consent: endpoints.consent,
-            dossier: endpoints.dossier,
-            messaging: endpoints.messaging,
-        },
-        tls: None,
-        issuer: stage.home.people().unwrap(),
-        clock: stage.bench.clock.clone(),
-        random: stage.bench.random.clone(),
-        folder: stage.bench.folder().to_owned(),
-    };
+    let target = target(&stage);
     let play = async |operation| {
         seen.0.lock().unwrap().clear();
         let report = run(&target, scenario(operation), Play::default(), std::future::pending());
