@@ -313,7 +313,7 @@ fn entry<DB: Engine>(row: &DB::Row) -> Result<Entry> {
     })
 }
 
-/// Staged entries of these ids.
+/// Staged entries of these ids, which SQLite takes first as in [`by_ids`].
 pub(crate) async fn staged_by_ids<DB: Engine>(
     connection: &mut DB::Connection,
     log: i64,

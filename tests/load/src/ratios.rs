@@ -24,6 +24,8 @@ use crate::target::{Clients, Target};
 const DOCUMENT_BYTES: usize = 20_000;
 const DEADLINE: Duration = Duration::from_secs(60);
 
+const NO_FLOORS: &str = "nothing was to be compared to its statements";
+
 /// How ratios are measured.
 #[derive(Debug, Clone)]
 pub struct Measure {
@@ -37,6 +39,9 @@ pub struct Measure {
     pub slot: Duration,
     /// Documents in each dossier.
     pub documents: usize,
+    /// Only these kinds of calls, and beside E alone; `None` for those that have aims, beside E and S. Consents and
+    /// withdrawals are one kind: who has consented withdraws.
+    pub calls: Option<Vec<Operation>>,
     /// A PostgreSQL database for the statements alone, when the suite is on PostgreSQL; its schemas `load_…` are made anew.
     pub floor_database: Option<String>,
     /// Repeats the same population.
@@ -51,6 +56,7 @@ impl Default for Measure {
             rounds: 5,
             slot: Duration::from_millis(700),
             documents: 50,
+            calls: None,
             floor_database: None,
             seed: 1,
         }
@@ -66,6 +72,19 @@ struct Subject {
     /// Least ratio to E and to S; 0 where none is asked for.
     aims: (f64, f64),
     leaves_out: &'static str,
+}
+
+impl Subject {
+    /// A kind of call beside E alone.
+    fn alone(operation: Operation) -> Self {
+        Self {
+            name: operation.name(),
+            of: Floored::Call(operation),
+            statements: false,
+            aims: (0.0, 0.0),
+            leaves_out: "E: everything but a call",
+        }
+    }
 }
 
 const SUBJECTS: [Subject; 7] = [
@@ -187,8 +206,17 @@ pub struct Ratios {
 pub async fn measure(target: &Target, asked: &Measure) -> Result<Ratios, LoadError> {
     let arena = Arc::new(Arena::open(target, asked).await?);
     let mut rows = Vec::new();
-    for subject in &SUBJECTS {
-        rows.push(arena.compare(subject, asked).await?);
+    match &asked.calls {
+        None => {
+            for subject in &SUBJECTS {
+                rows.push(arena.compare(subject, asked).await?);
+            }
+        }
+        Some(calls) => {
+            for operation in calls {
+                rows.push(arena.compare(&Subject::alone(*operation), asked).await?);
+            }
+        }
     }
     Ok(Ratios {
         conditions: conditions(target, asked),
@@ -207,14 +235,14 @@ fn conditions(target: &Target, asked: &Measure) -> String {
     } else {
         "no TLS"
     };
-    let engine = if asked.floor_database.is_some() {
-        "PostgreSQL"
-    } else {
-        "SQLite"
+    let statements = match (&asked.calls, &asked.floor_database) {
+        (Some(_), _) => "E alone",
+        (None, Some(_)) => "S on PostgreSQL, in the client's process",
+        (None, None) => "S on SQLite, in the client's process",
     };
     format!(
         "{}; {build}; {} callers on {} connections, closed loop; medians of {} rounds of {} ms each, in turn; {} documents \
-         in a dossier; S on {engine}, in the client's process; {tls}",
+         in a dossier at first; {statements}; {tls}",
         target.clock.now(),
         asked.callers,
         asked.connections,
@@ -230,7 +258,8 @@ struct Arena {
     population: Population,
     scenario: Scenario,
     echo: echo::Floor,
-    floors: Box<dyn Floors>,
+    /// Only where something is compared to S.
+    floors: Option<Box<dyn Floors>>,
     dice: Dice,
 }
 
@@ -251,18 +280,20 @@ impl Arena {
             }],
             ..Scenario::default()
         };
-        scenario.mix.consent = 0;
-        scenario.mix.withdraw = 0;
+        if asked.calls.is_none() {
+            scenario.mix.consent = 0;
+            scenario.mix.withdraw = 0;
+        }
         let clients = Clients::new(target, asked.connections, DEADLINE)?;
-        let floors = bases::open(
-            asked.floor_database.as_deref(),
-            asked.documents,
-            target.clock.clone(),
-            target.random.clone(),
-        );
+        let population = Population::settle(target, &clients, &scenario, (0, 1)).await?;
+        let (clock, random) = (target.clock.clone(), target.random.clone());
+        let floors = match asked.calls {
+            None => Some(bases::open(asked.floor_database.as_deref(), asked.documents, clock, random).await?),
+            Some(_) => None,
+        };
         Ok(Self {
-            population: Population::settle(target, &clients, &scenario, (0, 1)).await?,
-            floors: floors.await?,
+            population,
+            floors,
             echo: echo::Floor::start(asked.connections).await?,
             dice: Dice::seeded(asked.seed),
             clients,
@@ -300,21 +331,21 @@ impl Arena {
     }
 
     fn statements(self: Arc<Self>, of: Floored) -> BoxFuture<'static, Result<(), String>> {
-        Box::pin(async move { self.floors.statements(of).await })
+        Box::pin(async move { self.floors.as_ref().ok_or(NO_FLOORS)?.statements(of).await })
     }
 
     fn ours(self: Arc<Self>, of: Floored) -> BoxFuture<'static, Result<(), String>> {
         Box::pin(async move {
             let Floored::Call(operation) = of else {
-                return self.floors.append().await;
+                return self.floors.as_ref().ok_or(NO_FLOORS)?.append().await;
             };
             let dice = self.dice.another();
             let call = Call::choose(operation, &self.scenario, &self.population, &self.clients, &dice);
             let call = call.ok_or("nobody to call about")?;
-            call.attempt(&self.clients)
-                .await
-                .map(drop)
-                .map_err(|ending: Ending| ending.to_string())
+            let ended = call.attempt(&self.clients).await;
+            let told = ended.as_ref().map(|_| ()).map_err(Ending::to_string);
+            call.remember(ended, &self.population);
+            told
         })
     }
 }
