@@ -29,15 +29,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::random::Random;
 use store::time::{Clock, Timestamp, to_proto};
-use store::{Db, Engine, Feed};
+use store::{Db, Engine, Feed, NewRow};
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
 use crate::chain::{Chain, Named};
 use crate::document::Document;
-use crate::duty_uses;
 use crate::error::{Error, Result};
+use crate::metadata::UniqueId;
 use crate::view::{View, author_id, depositor, document_types};
+use crate::{documents, duty_uses};
 
 /// The feed of exceptional accesses: encoded `Access`es, by dossier.
 pub(crate) const EXCEPTIONAL_ACCESSES: &str = "exceptional-access";
@@ -126,6 +127,8 @@ pub(crate) struct Asked {
     context: AccessContext,
     /// Where it is taken down, as far as that is known before anything is looked at.
     chain: Chain,
+    /// The one document that it is about: what is refused about one hidden from representatives is a secret too.
+    document: Option<UniqueId>,
 }
 
 impl Asked {
@@ -137,6 +140,15 @@ impl Asked {
             action,
             chain: Chain::of(context.secret_connection),
             context,
+            document: None,
+        }
+    }
+
+    /// The same, about one document.
+    pub(crate) fn about(self, document: UniqueId) -> Self {
+        Self {
+            document: Some(document),
+            ..self
         }
     }
 
@@ -285,6 +297,28 @@ struct Taken {
     hidden: Option<Entry>,
 }
 
+impl Taken {
+    /// What goes with an access: a physician's use for the duty, the event of an exceptional access.
+    fn beside(&self, granted: &Granted) -> Vec<NewRow> {
+        let (first, at) = (&self.first, self.occurred_at);
+        let duty_use = granted
+            .duty_of()
+            .map(|physician| duty_uses::row(physician, granted.dmp_id(), at, first.entry_id));
+        let event = || {
+            store::event(
+                EXCEPTIONAL_ACCESSES,
+                granted.dmp_id().as_str(),
+                first.payload.clone(),
+                at,
+            )
+        };
+        duty_use
+            .into_iter()
+            .chain(granted.is_exceptional().then(event))
+            .collect()
+    }
+}
+
 impl<DB: Engine> Clone for Gate<DB> {
     fn clone(&self) -> Self {
         Self {
@@ -426,17 +460,8 @@ impl<DB: Engine> Gate<DB> {
 
     /// One entry, and what goes with it in the transaction that gives it its place: one commit for both.
     async fn record_one(&self, granted: &Granted, taken: Taken) -> Result<Entered> {
-        let (entry, beside) = (taken.first.clone(), Arc::new(taken));
-        let receipt = if granted.duty_of().is_none() && !granted.is_exceptional() {
-            self.journal.append(entry).await?
-        } else {
-            let granted = granted.clone();
-            let write: journal::Beside<DB> = Arc::new(move |connection| {
-                let (granted, taken) = (granted.clone(), beside.clone());
-                Box::pin(async move { Self::put_beside(connection, &granted, &taken).await })
-            });
-            self.journal.append_with(entry, write).await?
-        };
+        let beside = taken.beside(granted);
+        let receipt = self.journal.append_with(taken.first, beside).await?;
         self.nudge(granted);
         Ok(Entered {
             receipt: (&receipt).into(),
@@ -455,21 +480,7 @@ impl<DB: Engine> Gate<DB> {
         for entry in [Some(&taken.first), taken.hidden.as_ref()].into_iter().flatten() {
             self.journal.stage(connection, entry).await?;
         }
-        Self::put_beside(connection, granted, taken).await?;
-        Ok(())
-    }
-
-    /// What goes with an access: a physician's use for the duty, the event of an exceptional access.
-    async fn put_beside(connection: &mut DB::Connection, granted: &Granted, taken: &Taken) -> store::Result<()> {
-        let Taken { occurred_at, first, .. } = taken;
-        if let Some(physician) = granted.duty_of() {
-            duty_uses::insert::<DB>(connection, physician, granted.dmp_id(), *occurred_at, first.entry_id).await?;
-        }
-        if granted.is_exceptional() {
-            let (key, payload) = (granted.dmp_id().as_str(), first.payload.clone());
-            store::publish::<DB>(connection, EXCEPTIONAL_ACCESSES, key, payload, *occurred_at).await?;
-        }
-        Ok(())
+        Ok(store::insert::<DB>(connection, &taken.beside(granted)).await?)
     }
 
     /// Tells the sequencer of what left with an access, after the commit.
@@ -560,10 +571,25 @@ impl<DB: Engine> Gate<DB> {
     }
 
     async fn append(&self, asked: &Asked, outcome: AccessOutcome, ground: Ground) -> Result<()> {
-        let now = self.clock.now();
-        let entry = self.entry(asked, asked.chain, outcome, ground, Vec::new(), now);
+        let (chain, now) = (self.chain_of(asked).await?, self.clock.now());
+        let entry = self.entry(asked, chain, outcome, ground, Vec::new(), now);
         self.journal.append(entry).await?;
         Ok(())
+    }
+
+    /// Where an access is taken down that shows nothing. To a representative what is hidden from representatives is not
+    /// there: the attempt stands where one at nothing does.
+    async fn chain_of(&self, asked: &Asked) -> Result<Chain> {
+        let Some(document) = asked
+            .document
+            .as_ref()
+            .filter(|_| asked.actor.role != Role::Representative)
+        else {
+            return Ok(asked.chain);
+        };
+        let mut connection = self.db.read().await?;
+        let hidden = documents::is_hidden_from_representatives::<DB>(&mut connection, &asked.dmp_id, document).await?;
+        Ok(Chain::of(hidden || asked.chain == Chain::Secret))
     }
 
     /// The entries of an access that was let in.
@@ -698,6 +724,7 @@ mod tests {
                 action: AccessAction::SubmitDocument,
                 context: AccessContext::normal(),
                 chain: Chain::Open,
+                document: None,
             },
             operation: Operation::SubmitDocuments,
             grant: consent::Grant {

@@ -53,14 +53,18 @@ async fn insert_chunk<DB: Engine>(
     Ok(())
 }
 
-/// The key of a document's content. An access that is not in the journal has none.
-pub(crate) async fn key<DB: Engine>(
+/// The key of a document's content, and the first sealed chunk, if there is one. An access that is not in the journal has
+/// none.
+pub(crate) async fn open<DB: Engine>(
     connection: &mut DB::Connection,
     _entered: &Entered,
     dossier_key: &DossierKey,
     document: &Document,
-) -> Result<ContentKey> {
-    let row = sqlx::query("SELECT key, chunks FROM document_keys WHERE dmp_id = $1 AND logical_id = $2")
+) -> Result<(ContentKey, Option<Vec<u8>>)> {
+    let query = "SELECT k.key, k.chunks, c.sealed FROM document_keys k
+                 LEFT JOIN document_contents c ON c.dmp_id = k.dmp_id AND c.logical_id = k.logical_id AND c.chunk = 0
+                 WHERE k.dmp_id = $1 AND k.logical_id = $2";
+    let row = sqlx::query(query)
         .bind(document.dmp_id.as_str())
         .bind(document.logical_id)
         .fetch_optional(connection)
@@ -68,7 +72,8 @@ pub(crate) async fn key<DB: Engine>(
     let row = row.ok_or(Stored::Corrupt("document_keys"))?;
     let (wrapped, chunks): (Vec<u8>, i64) = (row.try_get("key")?, row.try_get("chunks")?);
     let chunks = u32::try_from(chunks).map_err(|_| Stored::Corrupt("document_keys.chunks"))?;
-    Ok(dossier_key.unwrap(&wrapped, document.logical_id, chunks)?)
+    let key = dossier_key.unwrap(&wrapped, document.logical_id, chunks)?;
+    Ok((key, row.try_get("sealed")?))
 }
 
 /// One sealed chunk, from 0.

@@ -78,6 +78,11 @@ impl Document {
 
     /// As the contract carries it, with the visibility that holds at `now`.
     pub(crate) fn to_proto(&self, now: Timestamp) -> pb::Document {
+        self.clone().into_proto(now)
+    }
+
+    /// The same, of a document that is no longer needed.
+    pub(crate) fn into_proto(self, now: Timestamp) -> pb::Document {
         pb::Document {
             entry_uuid: self.entry_uuid.to_string(),
             logical_id: self.logical_id.to_string(),
@@ -86,11 +91,11 @@ impl Document {
             visibility: Some(self.visibility.at(now, self.announce_by).to_proto()),
             media_type: self.facts.media_type.as_str().to_owned(),
             size: self.facts.size,
-            sha256: self.facts.sha256.clone(),
-            submitted_by: self.submitted_by.clone(),
+            sha256: self.facts.sha256,
+            submitted_by: self.submitted_by,
             submitted_at: Some(to_proto(self.submitted_at)),
             etag: self.entry_uuid.to_string(),
-            ..self.metadata.to_proto()
+            ..self.metadata.into_proto()
         }
     }
 }

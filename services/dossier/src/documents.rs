@@ -3,7 +3,7 @@
 
 use api::consent::v1::DocumentTypes;
 use api::dossier::v1::DocumentStatus;
-use api::identity::{Check, DmpId};
+use api::identity::DmpId;
 use futures::TryStreamExt;
 use sqlx::{QueryBuilder, Row};
 use store::page::{Key, Page};
@@ -18,6 +18,14 @@ use crate::metadata::{Metadata, UniqueId};
 use crate::past::{Past, PastDocument};
 use crate::view::View;
 use crate::visibility::Visibility;
+
+/// The columns of a whole document; what they leave out, its description has.
+macro_rules! columns {
+    () => {
+        "d.logical_id, d.entry_uuid, d.status, d.masked, d.hidden_from_holder, d.hidden_from_representatives,
+         d.announce_by, d.media_type, d.size, d.sha256, d.submitted_by, d.submitted_at, d.description"
+    };
+}
 
 /// Bytes of metadata on one page of a listing, but for its last document: what keeps the answer below the largest
 /// message. A page may so be shorter than asked; its token says that more follow.
@@ -95,12 +103,19 @@ pub(crate) async fn find_for_deposit<DB: Engine>(
     granted: &Granted,
     unique_id: &str,
 ) -> Result<Option<Document>> {
-    let row = sqlx::query("SELECT * FROM documents WHERE dmp_id = $1 AND unique_id = $2")
+    let query = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM documents d WHERE d.dmp_id = $1 AND d.unique_id = $2"
+    );
+    let row = sqlx::query(query)
         .bind(granted.dmp_id().as_str())
         .bind(unique_id)
         .fetch_optional(connection)
         .await?;
-    row.as_ref().map(from_row::<DB>).transpose()
+    row.as_ref()
+        .map(|row| from_row::<DB>(row, granted.dmp_id()))
+        .transpose()
 }
 
 /// Puts a document out of force from `now` on, its metadata so changed (XDS: Deprecated).
@@ -124,8 +139,8 @@ pub(crate) async fn deprecate<DB: Engine>(
     Ok(())
 }
 
-/// Whether there is a document of this id that is hidden from representatives. Asked before anybody is let in, to know
-/// in which chain the access is taken down, whatever becomes of it; nothing else may be made of the answer.
+/// Whether there is a document of this id that is hidden from representatives: to know in which chain an access is taken
+/// down that was not let in. Nothing else may be made of the answer.
 pub(crate) async fn is_hidden_from_representatives<DB: Engine>(
     connection: &mut DB::Connection,
     dmp_id: &DmpId,
@@ -153,7 +168,9 @@ pub(crate) async fn find<DB: Engine>(
         .push(" AND d.status <> ")
         .push_bind(i64::from(i32::from(DocumentStatus::Deleted)));
     let row = query.build().fetch_optional(connection).await?;
-    row.as_ref().map(from_row::<DB>).transpose()
+    row.as_ref()
+        .map(|row| from_row::<DB>(row, granted.dmp_id()))
+        .transpose()
 }
 
 /// A page of what the grant's bearer sees at `now`, the newest act first; with the token of the next.
@@ -178,7 +195,7 @@ pub(crate) async fn list<DB: Engine>(
     let (mut documents, mut bytes) = (Vec::new(), 0);
     let mut rows = query.build().fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        documents.push(from_row::<DB>(&row)?);
+        documents.push(from_row::<DB>(&row, granted.dmp_id())?);
         if bytes > PAGE_BYTES_MAX {
             page.size = documents.len() - 1;
             break;
@@ -236,7 +253,7 @@ pub(crate) async fn past<DB: Engine>(
 
 /// The statement that reads what the grant's bearer sees, for conditions to be added.
 fn visible<DB: Engine>(granted: &Granted, now: Timestamp) -> QueryBuilder<DB> {
-    let mut query = QueryBuilder::new("SELECT d.* FROM documents d WHERE d.dmp_id = ");
+    let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM documents d WHERE d.dmp_id = "));
     query.push_bind(granted.dmp_id().as_str().to_owned());
     seen_by::<DB>(&mut query, &granted.view(), now);
     query
@@ -320,11 +337,10 @@ fn push_list<DB: Engine>(query: &mut QueryBuilder<DB>, condition: &str, values: 
     list.push_unseparated(")");
 }
 
-fn from_row<DB: Engine>(row: &DB::Row) -> Result<Document> {
-    let dmp_id: String = row.try_get("dmp_id")?;
+fn from_row<DB: Engine>(row: &DB::Row, dmp_id: &DmpId) -> Result<Document> {
     let description: Vec<u8> = row.try_get("description")?;
     Ok(Document {
-        dmp_id: DmpId::parse(&dmp_id, Check::Lenient).map_err(|_| Stored::Corrupt("documents.dmp_id"))?,
+        dmp_id: dmp_id.clone(),
         logical_id: row.try_get("logical_id")?,
         entry_uuid: row.try_get("entry_uuid")?,
         status: status::<DB>(row)?,

@@ -2,12 +2,11 @@
 
 use api::dossier::v1::ClosureReason;
 use api::identity::{Check, DmpId};
-use sqlx::Row;
+use sqlx::{QueryBuilder, Row};
 use store::time::{from_micros, to_micros};
-use store::{Engine, Error as Stored};
+use store::{Engine, Error as Stored, Result, padded};
 
 use crate::dossier::{Closure, Dossier};
-use crate::error::Result;
 
 /// Writes a new dossier; false when there is one. Of two at once one is written, the other waits and then sees it.
 pub(crate) async fn insert<DB: Engine>(connection: &mut DB::Connection, dossier: &Dossier) -> Result<bool> {
@@ -26,8 +25,24 @@ pub(crate) async fn insert<DB: Engine>(connection: &mut DB::Connection, dossier:
 
 /// The dossier as it stands.
 pub(crate) async fn get<DB: Engine>(connection: &mut DB::Connection, dmp_id: &DmpId) -> Result<Option<Dossier>> {
-    let row = sqlx::query("SELECT * FROM dossiers WHERE dmp_id = $1").bind(dmp_id.as_str());
-    from_optional::<DB>(row.fetch_optional(connection).await?)
+    Ok(all::<DB>(connection, std::slice::from_ref(dmp_id)).await?.pop())
+}
+
+/// Those of the dossiers that there are.
+pub(crate) async fn all<DB: Engine>(connection: &mut DB::Connection, dmp_ids: &[DmpId]) -> Result<Vec<Dossier>> {
+    let mut found = Vec::with_capacity(dmp_ids.len());
+    for slice in padded(dmp_ids) {
+        let mut select = QueryBuilder::<DB>::new("SELECT * FROM dossiers WHERE dmp_id IN (");
+        let mut list = select.separated(", ");
+        for dmp_id in slice {
+            list.push_bind(dmp_id.map(|dmp_id| dmp_id.as_str().to_owned()));
+        }
+        list.push_unseparated(")");
+        for row in select.build().fetch_all(&mut *connection).await? {
+            found.push(from_row::<DB>(&row)?);
+        }
+    }
+    Ok(found)
 }
 
 /// The dossier, held until the end of the transaction: what is read under it afterwards is current, and one write comes

@@ -1,24 +1,19 @@
-//! Every SQL statement about physicians' uses of dossiers.
+//! What is written of physicians' uses of dossiers.
 
 use api::identity::DmpId;
 use store::time::{Timestamp, to_micros};
-use store::{Engine, Result};
+use store::{NewRow, Value};
 use uuid::Uuid;
 
-/// Writes a use, in the transaction of the journal entry `entry_id` which proves it.
-pub(crate) async fn insert<DB: Engine>(
-    connection: &mut DB::Connection,
-    physician_id: &str,
-    dmp_id: &DmpId,
-    occurred_at: Timestamp,
-    entry_id: Uuid,
-) -> Result<()> {
-    sqlx::query("INSERT INTO duty_uses (physician_id, dmp_id, occurred_at, entry_id) VALUES ($1, $2, $3, $4)")
-        .bind(physician_id)
-        .bind(dmp_id.as_str())
-        .bind(to_micros(occurred_at))
-        .bind(entry_id)
-        .execute(connection)
-        .await?;
-    Ok(())
+/// The row of a use, to be written in the transaction of the journal entry `entry_id` which proves it.
+pub(crate) fn row(physician_id: &str, dmp_id: &DmpId, occurred_at: Timestamp, entry_id: Uuid) -> NewRow {
+    NewRow {
+        columns: "duty_uses (physician_id, dmp_id, occurred_at, entry_id)",
+        values: vec![
+            Value::Text(physician_id.to_owned()),
+            Value::Text(dmp_id.as_str().to_owned()),
+            Value::Number(to_micros(occurred_at)),
+            Value::Id(entry_id),
+        ],
+    }
 }

@@ -46,6 +46,10 @@ impl UniqueId {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+
+    pub(crate) fn into_string(self) -> String {
+        self.0
+    }
 }
 
 impl fmt::Debug for UniqueId {
@@ -94,29 +98,30 @@ impl Metadata {
 
     /// The part of the contract's document that the document itself says.
     pub(crate) fn to_proto(&self) -> pb::Document {
+        self.clone().into_proto()
+    }
+
+    /// The same, of metadata that are no longer needed.
+    pub(crate) fn into_proto(self) -> pb::Document {
         pb::Document {
-            unique_id: self.unique_id.as_str().to_owned(),
-            set_id: self.set_id.clone(),
+            unique_id: self.unique_id.into_string(),
+            set_id: self.set_id,
             version_number: self.version_number,
-            r#type: Some(self.document_type.clone()),
-            class: Some(self.class.clone()),
-            template_ids: self.template_ids.clone(),
-            practice_setting: Some(self.practice_setting.clone()),
-            healthcare_facility_type: Some(self.facility_type.clone()),
-            confidentiality: Some(self.confidentiality.clone()),
-            title: self.title.clone(),
-            language: self.language.clone(),
-            authors: self.authors.clone(),
-            legal_authenticator: self.legal_authenticator.clone(),
+            r#type: Some(self.document_type),
+            class: Some(self.class),
+            template_ids: self.template_ids,
+            practice_setting: Some(self.practice_setting),
+            healthcare_facility_type: Some(self.facility_type),
+            confidentiality: Some(self.confidentiality),
+            title: self.title,
+            language: self.language,
+            authors: self.authors,
+            legal_authenticator: self.legal_authenticator,
             creation_time: Some(to_proto(self.creation_time)),
             service_start: Some(to_proto(self.service_start)),
             service_stop: self.service_stop.map(to_proto),
-            replaces: self
-                .replaces
-                .as_ref()
-                .map(|id| id.as_str().to_owned())
-                .unwrap_or_default(),
-            findings: self.findings.clone(),
+            replaces: self.replaces.map(UniqueId::into_string).unwrap_or_default(),
+            findings: self.findings,
             ..pb::Document::default()
         }
     }

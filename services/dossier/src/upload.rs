@@ -4,12 +4,29 @@ use api::dossier::v1 as pb;
 use api::dossier::v1::submit_document_request::Part;
 use aws_lc_rs::digest;
 use futures::{Stream, StreamExt};
+use serve::Failure;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
 use crate::config::Limits;
 use crate::error::{Error, Result};
+
+/// Up to so many bytes are read or sealed in less time than handing them to another thread takes. More, up to 16 MiB, are
+/// no work for a thread that answers calls.
+const READ_HERE_MAX: usize = 64 << 10;
+
+/// Works on a content of so many bytes where it disturbs nobody.
+///
+/// # Errors
+/// INTERNAL when the work panics.
+pub(crate) async fn work<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    if bytes <= READ_HERE_MAX {
+        return Ok(work());
+    }
+    let worked = tokio::task::spawn_blocking(work).await;
+    Ok(worked.map_err(|_| Failure::internal("working on a document panicked"))?)
+}
 
 /// What all uploads share. Cheap to clone.
 #[derive(Debug, Clone)]

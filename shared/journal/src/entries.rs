@@ -284,7 +284,7 @@ pub(crate) async fn erase<DB: Engine>(
     Ok(rows.len())
 }
 
-/// Puts an entry on its way. False when one of this id is on its way already.
+/// Puts an entry on its way. False when one of this id is on its way or written already.
 pub(crate) async fn stage<DB: Engine>(
     connection: &mut DB::Connection,
     log: i64,
@@ -292,7 +292,8 @@ pub(crate) async fn stage<DB: Engine>(
     now: Timestamp,
 ) -> Result<bool> {
     let staged = sqlx::query(
-        "INSERT INTO journal_staged (log_id, entry_id, subject, payload, staged_at) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO journal_staged (log_id, entry_id, subject, payload, staged_at) SELECT $1, $2, $3, $4, $5
+         WHERE NOT EXISTS (SELECT 1 FROM journal_entries WHERE entry_id = $2 AND log_id = $1)
          ON CONFLICT DO NOTHING RETURNING entry_id",
     )
     .bind(log)

@@ -43,7 +43,6 @@ pub use history::{History, Verified, VerifyError};
 pub use log::{Journal, JournalState, Limits};
 pub use note::{LogKey, VerifierKey};
 pub use receipt::Receipt;
-pub use writer::Beside;
 
 /// The tables of this crate. A service's database needs them before [`Journal::open`].
 pub fn own_migrations() -> &'static [store::Migration] {

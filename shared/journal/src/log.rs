@@ -6,7 +6,7 @@ use std::time::Duration;
 use store::observe::traced;
 use store::random::Random;
 use store::time::{Clock, Timestamp};
-use store::{Db, Engine};
+use store::{Db, Engine, NewRow};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::Span;
@@ -20,7 +20,7 @@ use crate::observe::{Metrics, Queue};
 use crate::receipt::Receipt;
 use crate::state;
 use crate::tree::Frontier;
-use crate::writer::{Ask, Beside, Job, Writer};
+use crate::writer::{Ask, Job, Writer};
 
 /// What a log takes and gives at the most.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +63,7 @@ pub(crate) struct Shared<DB: Engine> {
     pub(crate) log: i64,
     pub(crate) verifier: VerifierKey,
     pub(crate) limits: Limits,
-    queue: mpsc::Sender<Job<DB>>,
+    queue: mpsc::Sender<Job>,
     metrics: Metrics,
 }
 
@@ -150,17 +150,17 @@ impl<DB: Engine> Journal<DB> {
     /// [`Error::EntryIdReused`], [`Error::OutOfBounds`] for entries the log cannot take.
     pub async fn append(&self, entry: Entry) -> Result<Receipt> {
         self.check(&entry)?;
-        self.ask(Ask::Append(entry, None)).await
+        self.ask(Ask::Append(entry, Vec::new())).await
     }
 
-    /// As [`Journal::append`], with what is to be written in the transaction that gives the entry its place: it is there
-    /// exactly when the entry is in the log. When it fails, the whole batch does, so keep it to what cannot be refused.
+    /// As [`Journal::append`], with rows to be written in the transaction that gives the entry its place: they are there
+    /// exactly when the entry is in the log. When one is refused, the whole batch is, so keep to what cannot be.
     ///
     /// # Errors
     /// As [`Journal::append`].
-    pub async fn append_with(&self, entry: Entry, beside: Beside<DB>) -> Result<Receipt> {
+    pub async fn append_with(&self, entry: Entry, beside: Vec<NewRow>) -> Result<Receipt> {
         self.check(&entry)?;
-        self.ask(Ask::Append(entry, Some(beside))).await
+        self.ask(Ask::Append(entry, beside)).await
     }
 
     /// Puts an entry on its way inside the caller's own write transaction: it will be in the log exactly if that transaction
@@ -170,10 +170,8 @@ impl<DB: Engine> Journal<DB> {
     /// [`Error::EntryIdReused`] when an entry of this id is staged or written. [`Error::OutOfBounds`], [`Error::Store`].
     pub async fn stage(&self, connection: &mut DB::Connection, entry: &Entry) -> Result<()> {
         self.check(entry)?;
-        let log = self.shared.log;
-        let written = entries::by_ids::<DB>(connection, log, &[entry.entry_id]).await?;
-        let now = self.shared.clock.now();
-        if !written.is_empty() || !entries::stage::<DB>(connection, log, entry, now).await? {
+        let (log, now) = (self.shared.log, self.shared.clock.now());
+        if !entries::stage::<DB>(connection, log, entry, now).await? {
             return Err(Error::EntryIdReused);
         }
         Ok(())
@@ -239,7 +237,7 @@ impl<DB: Engine> Journal<DB> {
         i64::try_from(limit.min(self.shared.limits.page)).unwrap_or(i64::MAX)
     }
 
-    async fn ask(&self, ask: Ask<DB>) -> Result<Receipt> {
+    async fn ask(&self, ask: Ask) -> Result<Receipt> {
         let begun = Instant::now();
         let (reply, answer) = oneshot::channel();
         let span = if traced() {
@@ -254,7 +252,7 @@ impl<DB: Engine> Journal<DB> {
         receipt
     }
 
-    fn send(&self, job: Job<DB>) -> Result<()> {
+    fn send(&self, job: Job) -> Result<()> {
         self.shared.queue.try_send(job).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
                 self.shared.metrics.refused();

@@ -9,10 +9,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use store::random::Random;
 use store::time::{Clock, Timestamp};
-use store::{Db, Engine};
+use store::{Db, Engine, NewRow};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{Instrument, Span};
@@ -34,20 +33,15 @@ use crate::tree::Frontier;
 /// How often a batch is tried before its callers are told that the log does not answer.
 const ATTEMPTS: usize = 3;
 
-/// What is written beside an entry, in the transaction that gives the entry its place. It may be run again: with the
-/// transaction that ran it first, everything of it was undone.
-pub type Beside<DB> =
-    Arc<dyn for<'c> Fn(&'c mut <DB as sqlx::Database>::Connection) -> BoxFuture<'c, store::Result<()>> + Send + Sync>;
-
 /// What a caller wants to be in the log.
-pub(crate) enum Ask<DB: Engine> {
-    /// This entry, and what goes with it.
-    Append(Entry, Option<Beside<DB>>),
+pub(crate) enum Ask {
+    /// This entry, and the rows that go with it.
+    Append(Entry, Vec<NewRow>),
     /// The entry staged under this id.
     Settle(Uuid),
 }
 
-impl<DB: Engine> Ask<DB> {
+impl Ask {
     fn entry_id(&self) -> Uuid {
         match self {
             Ask::Append(entry, _) => entry.entry_id,
@@ -56,8 +50,8 @@ impl<DB: Engine> Ask<DB> {
     }
 }
 
-pub(crate) enum Job<DB: Engine> {
-    Ask(Ask<DB>, oneshot::Sender<Result<Receipt>>, Span),
+pub(crate) enum Job {
+    Ask(Ask, oneshot::Sender<Result<Receipt>>, Span),
     /// Take staged entries down, at most a batch; answers how many there were.
     Sweep(oneshot::Sender<Result<usize>>),
     /// Take nothing more, finish what waits, then answer.
@@ -65,8 +59,9 @@ pub(crate) enum Job<DB: Engine> {
 }
 
 /// What one batch has to do.
-struct Waiting<DB: Engine> {
-    asks: Vec<Ask<DB>>,
+#[derive(Default)]
+struct Waiting {
+    asks: Vec<Ask>,
     replies: Vec<oneshot::Sender<Result<Receipt>>>,
     /// The spans in which they wait.
     callers: Vec<Span>,
@@ -88,7 +83,7 @@ pub(crate) struct Writer<DB: Engine> {
 
 impl<DB: Engine> Writer<DB> {
     /// Serves the queue until it is closed and empty.
-    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Job<DB>>) {
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let every = self.limits.sweep_every.max(Duration::from_millis(1));
         let mut ticks = interval_at(Instant::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -118,7 +113,7 @@ impl<DB: Engine> Writer<DB> {
         }
     }
 
-    async fn serve(&mut self, waiting: Waiting<DB>) {
+    async fn serve(&mut self, waiting: Waiting) {
         let Waiting {
             asks,
             replies,
@@ -144,7 +139,7 @@ impl<DB: Engine> Writer<DB> {
     }
 
     /// Puts everything asked for into the log, and with `sweep` what is staged besides.
-    pub(crate) async fn write(&mut self, asks: Arc<[Ask<DB>]>, sweep: bool) -> Result<Done> {
+    pub(crate) async fn write(&mut self, asks: Arc<[Ask]>, sweep: bool) -> Result<Done> {
         let begun = Instant::now();
         let written = self.try_to_write(asks, sweep).await;
         match &written {
@@ -154,7 +149,7 @@ impl<DB: Engine> Writer<DB> {
         written
     }
 
-    async fn try_to_write(&mut self, asks: Arc<[Ask<DB>]>, sweep: bool) -> Result<Done> {
+    async fn try_to_write(&mut self, asks: Arc<[Ask]>, sweep: bool) -> Result<Done> {
         let mut left = ATTEMPTS;
         loop {
             left -= 1;
@@ -172,7 +167,7 @@ impl<DB: Engine> Writer<DB> {
         }
     }
 
-    async fn attempt(&mut self, asks: Arc<[Ask<DB>]>, sweep: bool) -> Result<Done> {
+    async fn attempt(&mut self, asks: Arc<[Ask]>, sweep: bool) -> Result<Done> {
         let attempt = Attempt {
             log: self.log,
             key: self.key.clone(),
@@ -189,7 +184,7 @@ impl<DB: Engine> Writer<DB> {
         };
         let done = self
             .db
-            .write(move |connection| Box::pin(attempt.run(connection)))
+            .write(move |connection| Box::pin(attempt.run::<DB>(connection)))
             .await?;
         self.tree = Some(done.tree.clone());
         Ok(done)
@@ -205,20 +200,8 @@ impl<DB: Engine> Writer<DB> {
     }
 }
 
-impl<DB: Engine> Default for Waiting<DB> {
-    fn default() -> Self {
-        Self {
-            asks: Vec::new(),
-            replies: Vec::new(),
-            callers: Vec::new(),
-            sweep: false,
-            sweepers: Vec::new(),
-        }
-    }
-}
-
-impl<DB: Engine> Waiting<DB> {
-    fn take(&mut self, job: Job<DB>, closers: &mut Vec<oneshot::Sender<()>>) {
+impl Waiting {
+    fn take(&mut self, job: Job, closers: &mut Vec<oneshot::Sender<()>>) {
         match job {
             Job::Ask(ask, reply, caller) => {
                 self.asks.push(ask);
@@ -255,7 +238,7 @@ pub(crate) struct Done {
 }
 
 /// One try to write a batch, inside its transaction.
-struct Attempt<DB: Engine> {
+struct Attempt {
     log: i64,
     key: Arc<LogKey>,
     random: Random,
@@ -264,12 +247,12 @@ struct Attempt<DB: Engine> {
     sweep: i64,
     /// The tree as this writer knows it.
     tree: Option<Frontier>,
-    asks: Arc<[Ask<DB>]>,
+    asks: Arc<[Ask]>,
 }
 
-impl<DB: Engine> Attempt<DB> {
-    async fn run(self, connection: &mut DB::Connection) -> Result<Done> {
-        let tree = self.tree(connection).await?;
+impl Attempt {
+    async fn run<DB: Engine>(self, connection: &mut DB::Connection) -> Result<Done> {
+        let tree = self.tree::<DB>(connection).await?;
         let swept = match self.sweep {
             0 => Vec::new(),
             limit => entries::oldest_staged::<DB>(connection, self.log, limit).await?,
@@ -286,8 +269,8 @@ impl<DB: Engine> Attempt<DB> {
         let choice = choose(&self.asks, &swept, staged, &known);
         let fresh = choice.fresh.len();
 
-        let (tree, mut receipts) = self.append(connection, tree, choice.fresh).await?;
-        self.write_beside(connection, &choice.taken).await?;
+        let (tree, mut receipts) = self.append::<DB>(connection, tree, choice.fresh).await?;
+        self.write_beside::<DB>(connection, &choice.taken).await?;
         entries::unstage::<DB>(connection, self.log, &unstaged).await?;
         let origin = self.key.verifier().name();
         for entry in known.values() {
@@ -305,19 +288,18 @@ impl<DB: Engine> Attempt<DB> {
     }
 
     /// Writes what goes with the entries that this batch has taken from their asks.
-    async fn write_beside(&self, connection: &mut DB::Connection, taken: &HashSet<usize>) -> Result<()> {
-        for (place, ask) in self.asks.iter().enumerate() {
-            if let Ask::Append(_, Some(beside)) = ask
-                && taken.contains(&place)
-            {
-                beside(connection).await?;
-            }
-        }
-        Ok(())
+    async fn write_beside<DB: Engine>(&self, connection: &mut DB::Connection, taken: &HashSet<usize>) -> Result<()> {
+        let asks = self.asks.iter().enumerate();
+        let beside = asks.filter_map(|(place, ask)| match ask {
+            Ask::Append(_, beside) if taken.contains(&place) => Some(beside.clone()),
+            _ => None,
+        });
+        let beside: Vec<NewRow> = beside.flatten().collect();
+        Ok(store::insert::<DB>(connection, &beside).await?)
     }
 
     /// Takes hold of the log, and answers its tree: the known one, or as it is stored when another process has gone on.
-    async fn tree(&self, connection: &mut DB::Connection) -> Result<Frontier> {
+    async fn tree<DB: Engine>(&self, connection: &mut DB::Connection) -> Result<Frontier> {
         let size = nodes::lock_log::<DB>(connection, self.log).await?;
         match &self.tree {
             Some(tree) if tree.size() == size => Ok(tree.clone()),
@@ -326,7 +308,7 @@ impl<DB: Engine> Attempt<DB> {
     }
 
     /// Stores the fresh entries with their checkpoint, and answers the tree and their receipts.
-    async fn append(
+    async fn append<DB: Engine>(
         &self,
         connection: &mut DB::Connection,
         before: Frontier,
@@ -368,12 +350,7 @@ struct Choice {
 }
 
 /// Decides what is to be written. What was staged first comes first; an id is never written twice.
-fn choose<DB: Engine>(
-    asks: &[Ask<DB>],
-    swept: &[Entry],
-    mut staged: HashMap<Uuid, Entry>,
-    known: &HashMap<Uuid, Recorded>,
-) -> Choice {
+fn choose(asks: &[Ask], swept: &[Entry], mut staged: HashMap<Uuid, Entry>, known: &HashMap<Uuid, Recorded>) -> Choice {
     staged.retain(|id, _| !known.contains_key(id));
     let mut choice = Choice::default();
     for id in swept
@@ -403,7 +380,7 @@ impl Choice {
     }
 
     /// Takes an entry nobody has seen; says why an ask cannot be granted.
-    fn refusal<DB: Engine>(&mut self, ask: &Ask<DB>, known: &HashMap<Uuid, Recorded>) -> Option<Error> {
+    fn refusal(&mut self, ask: &Ask, known: &HashMap<Uuid, Recorded>) -> Option<Error> {
         let id = ask.entry_id();
         let taken = self.places.get(&id).and_then(|place| self.fresh.get(*place));
         match (ask, known.get(&id), taken) {

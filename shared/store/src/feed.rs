@@ -18,6 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::observe;
+use crate::rows::{self, NewRow, Value};
 use crate::time::{Clock, Timestamp, from_micros, to_micros};
 use crate::{Db, Engine, Error, Result};
 
@@ -51,14 +52,20 @@ pub async fn publish<DB: Engine>(
     payload: Vec<u8>,
     now: Timestamp,
 ) -> Result<()> {
-    sqlx::query("INSERT INTO outbox (feed, key, payload, created_at, position) VALUES ($1, $2, $3, $4, NULL)")
-        .bind(feed)
-        .bind(key)
-        .bind(payload)
-        .bind(to_micros(now))
-        .execute(connection)
-        .await?;
-    Ok(())
+    rows::insert::<DB>(connection, &[event(feed, key, payload, now)]).await
+}
+
+/// The row by which an event is [published](publish).
+pub fn event(feed: &'static str, key: &str, payload: Vec<u8>, now: Timestamp) -> NewRow {
+    NewRow {
+        columns: "outbox (feed, key, payload, created_at)",
+        values: vec![
+            Value::Text(feed.to_owned()),
+            Value::Text(key.to_owned()),
+            Value::Bytes(payload),
+            Value::Number(to_micros(now)),
+        ],
+    }
 }
 
 /// The feed of one service's database; cheap to clone.
@@ -192,7 +199,7 @@ impl<DB: Engine> Feed<DB> {
                 .await?
             }
         };
-        rows.iter().map(event::<DB>).collect()
+        rows.iter().map(from_row::<DB>).collect()
     }
 
     /// The last position given.
@@ -332,7 +339,7 @@ pub async fn advance<DB: Engine>(
     Ok(moved.fetch_optional(connection).await?.is_some())
 }
 
-fn event<DB: Engine>(row: &DB::Row) -> Result<Event> {
+fn from_row<DB: Engine>(row: &DB::Row) -> Result<Event> {
     Ok(Event {
         position: row.try_get("position")?,
         key: row.try_get("key")?,

@@ -1,5 +1,12 @@
 //! Many rows in one statement, in few different statements.
 
+use sqlx::QueryBuilder;
+use sqlx::query_builder::Separated;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+use crate::{Engine, Result};
+
 /// Rows of one statement: with ten columns each, far below SQLite's 32,766 and PostgreSQL's 65,535 parameters.
 const STATEMENT_ROWS_MAX: usize = 256;
 
@@ -21,6 +28,70 @@ pub fn padded<T>(rows: &[T]) -> impl Iterator<Item = impl Iterator<Item = Option
         let missing = slice.len().next_power_of_two() - slice.len();
         slice.iter().map(Some).chain(std::iter::repeat_n(None, missing))
     })
+}
+
+/// A value of a [`NewRow`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(i64),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// An identifier.
+    Id(Uuid),
+}
+
+/// A row to be written, as data: so that many can be written together, and again with the transaction that lost them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewRow {
+    /// The table and its columns, as `outbox (feed, key)`.
+    pub columns: &'static str,
+    /// One for each column.
+    pub values: Vec<Value>,
+}
+
+impl std::fmt::Debug for NewRow {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "NewRow({}, …)", self.columns)
+    }
+}
+
+/// Writes rows, those of the same columns with one statement and in their order.
+///
+/// # Errors
+/// As any statement; rows that break a constraint are not told apart from the others.
+pub async fn insert<DB: Engine>(connection: &mut DB::Connection, rows: &[NewRow]) -> Result<()> {
+    let mut by_columns = BTreeMap::<&'static str, Vec<&NewRow>>::new();
+    for row in rows {
+        by_columns.entry(row.columns).or_default().push(row);
+    }
+    for (columns, rows) in by_columns {
+        let Some(first) = rows.first() else { continue };
+        for slice in padded(&rows) {
+            let mut insert = QueryBuilder::<DB>::new("INSERT INTO ");
+            insert.push(columns).push(" SELECT * FROM (");
+            insert.push_values(slice, |mut separated, row| {
+                for value in &row.unwrap_or(first).values {
+                    push::<DB>(&mut separated, value, row.is_some());
+                }
+            });
+            insert.push(") AS v WHERE v.column1 IS NOT NULL");
+            insert.build().execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Binds a value, or NULL of its type.
+fn push<DB: Engine>(row: &mut Separated<'_, DB, &'static str>, value: &Value, there: bool) {
+    match value {
+        Value::Text(text) => row.push_bind(there.then(|| text.clone())),
+        Value::Number(number) => row.push_bind(there.then_some(*number)),
+        Value::Bytes(bytes) => row.push_bind(there.then(|| bytes.clone())),
+        Value::Id(id) => row.push_bind(there.then_some(*id)),
+    };
 }
 
 #[cfg(test)]

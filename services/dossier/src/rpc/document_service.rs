@@ -3,7 +3,6 @@
 mod listing;
 mod submission;
 
-use api::common::v1::Role;
 use api::consent::v1::Operation;
 use api::dossier::v1 as pb;
 use api::dossier::v1::AccessAction;
@@ -16,7 +15,7 @@ use serve::{Call, Context, Violations};
 use std::sync::Arc;
 use store::random::Random;
 use store::time::Clock;
-use store::{Db, Engine};
+use store::{Db, Engine, Gather};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::dmp_id;
@@ -38,6 +37,8 @@ pub(crate) struct Documents<DB: Engine> {
     clock: Clock,
     random: Random,
     gate: Gate<DB>,
+    /// Dossiers as they stand, read for all who ask at the same time.
+    dossiers: Gather<DmpId, Option<Dossier>>,
     identifiers: Identifiers,
     key: HostKey,
     uploads: Uploads,
@@ -62,7 +63,7 @@ impl<DB: Engine> DocumentService for Documents<DB> {
     ) -> Result<Response<pb::GetDocumentResponse>, Status> {
         let call = Call::of(&request)?;
         let asked = Wanted::parse_get(call, request.get_ref())?;
-        let (document, entered) = self.enter_and_find(call, asked, AccessAction::GetDocument).await?;
+        let (_, document, entered) = self.enter_and_find(call, asked, AccessAction::GetDocument).await?;
         Ok(Response::new(self.head(&document, &entered)))
     }
 
@@ -79,12 +80,12 @@ impl<DB: Engine> DocumentService for Documents<DB> {
     ) -> Result<Response<Self::ReadDocumentStream>, Status> {
         let call = Call::of(&request)?;
         let asked = Wanted::parse_read(call, request.get_ref())?;
-        let (document, entered) = self.enter_and_find(call, asked, AccessAction::ReadDocument).await?;
-        let key = self.content_key(&entered, &document).await?;
+        let (dossier, document, entered) = self.enter_and_find(call, asked, AccessAction::ReadDocument).await?;
+        let (key, first) = self.open(&entered, &dossier, &document).await?;
         let head = pb::ReadDocumentResponse {
             part: Some(Part::Head(self.head(&document, &entered))),
         };
-        let chunks = chunks(self.db.clone(), document, key).map_err(Status::from);
+        let chunks = chunks(self.db.clone(), document, key, first).map_err(Status::from);
         Ok(Response::new(stream::iter([Ok(head)]).chain(chunks).boxed()))
     }
 }
@@ -136,6 +137,7 @@ impl<DB: Engine> Documents<DB> {
             db: context.db.clone(),
             clock: context.clock.clone(),
             random: context.random.clone(),
+            dossiers: gather(&context.db),
             gate,
             identifiers,
             key,
@@ -144,52 +146,49 @@ impl<DB: Engine> Documents<DB> {
         }
     }
 
-    /// The document asked for, the access to it taken down.
-    async fn enter_and_find(&self, call: &Call, asked: Wanted, action: AccessAction) -> Result<(Document, Entered)> {
+    /// The document asked for and its dossier, the access to it taken down.
+    async fn enter_and_find(
+        &self,
+        call: &Call,
+        asked: Wanted,
+        action: AccessAction,
+    ) -> Result<(Dossier, Document, Entered)> {
         let Wanted {
             dmp_id,
             unique_id,
             context,
         } = asked;
-        let secret = self.is_secret(call, &dmp_id, &unique_id).await?;
-        let asked = Asked::new(call, dmp_id, action, context).or_secret(secret);
+        let asked = Asked::new(call, dmp_id, action, context).about(unique_id.clone());
         let granted = self.gate.enter(call, Operation::ReadDocuments, asked).await?;
-        let document = match self.find(&granted, &unique_id).await {
-            Ok(document) => document,
+        let (dossier, document) = match self.find(&granted, &unique_id).await {
+            Ok(found) => found,
             Err(error) => return Err(self.gate.turn_away(&granted, error).await),
         };
         let granted = granted.about(&document);
         let entered = self.gate.record(&granted, Named::one(&document)).await?;
-        Ok((document, entered))
+        Ok((dossier, document, entered))
     }
 
-    /// Whether an access to a document is a secret, even one that is refused. To a representative what is hidden from
-    /// representatives is not there: the attempt stands where one at nothing does.
-    async fn is_secret(&self, call: &Call, dmp_id: &DmpId, unique_id: &UniqueId) -> Result<bool> {
-        if call.actor.role == Role::Representative {
-            return Ok(false);
-        }
-        documents::is_hidden_from_representatives::<DB>(&mut *self.db.read().await?, dmp_id, unique_id).await
-    }
-
-    async fn find(&self, granted: &Granted, unique_id: &UniqueId) -> Result<Document> {
+    async fn find(&self, granted: &Granted, unique_id: &UniqueId) -> Result<(Dossier, Document)> {
+        let dossier = self.open_dossier(granted).await?;
         let mut connection = self.db.read().await?;
-        require_open(dossiers::get::<DB>(&mut connection, granted.dmp_id()).await?)?;
         let document = documents::find::<DB>(&mut connection, granted, unique_id.as_str(), self.clock.now()).await?;
-        document.ok_or(Error::NotFound("document"))
+        Ok((dossier, document.ok_or(Error::NotFound("document"))?))
     }
 
     /// The dossier, when it is open.
     async fn open_dossier(&self, granted: &Granted) -> Result<Dossier> {
-        require_open(dossiers::get::<DB>(&mut *self.db.read().await?, granted.dmp_id()).await?)
+        require_open(self.dossiers.get(granted.dmp_id().clone()).await?)
     }
 
-    async fn content_key(&self, entered: &Entered, document: &Document) -> Result<ContentKey> {
-        let mut connection = self.db.read().await?;
-        let dossier = dossiers::get::<DB>(&mut connection, &document.dmp_id).await?;
-        let dossier = dossier.ok_or(store::Error::Corrupt("dossiers"))?;
-        let dossier_key = self.key.unwrap(&dossier.key, &document.dmp_id)?;
-        contents::key::<DB>(&mut connection, entered, &dossier_key, document).await
+    async fn open(
+        &self,
+        entered: &Entered,
+        dossier: &Dossier,
+        document: &Document,
+    ) -> Result<(ContentKey, Option<Vec<u8>>)> {
+        let dossier_key = self.key.unwrap(&dossier.key, &dossier.dmp_id)?;
+        contents::open::<DB>(&mut *self.db.read().await?, entered, &dossier_key, document).await
     }
 
     fn head(&self, document: &Document, entered: &Entered) -> pb::GetDocumentResponse {
@@ -200,25 +199,40 @@ impl<DB: Engine> Documents<DB> {
     }
 }
 
-/// The content, opened chunk by chunk as its reader takes it: one chunk in memory, no connection held in between.
+fn gather<DB: Engine>(db: &Db<DB>) -> Gather<DmpId, Option<Dossier>> {
+    Gather::start(db.clone(), |connection, asked: Vec<DmpId>| {
+        Box::pin(async move {
+            let found = dossiers::all::<DB>(connection, &asked).await?;
+            let of = |dmp_id: &DmpId| found.iter().find(|dossier| dossier.dmp_id == *dmp_id).cloned();
+            Ok(asked.iter().map(of).collect())
+        })
+    })
+}
+
+/// The content, opened chunk by chunk as its reader takes it: one chunk in memory, no connection held in between. The
+/// first one is there already.
 fn chunks<DB: Engine>(
     db: Db<DB>,
     document: Document,
     key: ContentKey,
+    first: Option<Vec<u8>>,
 ) -> impl futures::Stream<Item = Result<pb::ReadDocumentResponse>> {
-    let reading = (db, document, key, 0);
-    stream::try_unfold(reading, |(db, document, key, number)| async move {
+    let reading = (db, document, key, 0, first);
+    stream::try_unfold(reading, |(db, document, key, number, first)| async move {
         if number == key.chunks() {
             return Ok(None);
         }
-        let sealed = {
-            let mut connection = db.read().await?;
-            contents::chunk::<DB>(&mut connection, &document.dmp_id, document.logical_id, number).await?
+        let sealed = match first {
+            Some(sealed) => sealed,
+            None => {
+                let mut connection = db.read().await?;
+                contents::chunk::<DB>(&mut connection, &document.dmp_id, document.logical_id, number).await?
+            }
         };
         let chunk = key.open(number, &sealed)?;
         let response = pb::ReadDocumentResponse {
             part: Some(Part::Chunk(chunk)),
         };
-        Ok(Some((response, (db, document, key, number + 1))))
+        Ok(Some((response, (db, document, key, number + 1, None))))
     })
 }

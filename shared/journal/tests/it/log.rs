@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::entry::{Content, Link};
-use journal::{Beside, Checkpoint, Entry, Error, Hash, Journal, Limits, Receipt};
+use journal::{Checkpoint, Entry, Error, Hash, Journal, Limits, Receipt};
 use store::time::Timestamp;
-use store::{Db, Engine};
+use store::{Db, Engine, NewRow, Value};
 use testkit::{Database, TestEngine, on_both_databases};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -192,13 +192,17 @@ async fn a_change_and_its_entry_commit_together<DB: TestEngine>(database: Databa
 async fn what_goes_with_an_entry_is_there_exactly_when_the_entry_is<DB: TestEngine>(database: Database<DB>) {
     let db = db(&database).await;
     let journal = open(&db).await;
-    let beside = |payload: u8, fails: bool| -> Beside<DB> {
-        Arc::new(move |connection| {
-            Box::pin(async move {
-                store::publish::<DB>(connection, "beside", "k", vec![payload], Timestamp::UNIX_EPOCH).await?;
-                if fails { Err(store::Error::PageToken) } else { Ok(()) }
-            })
-        })
+    let beside = |payload: u8, fails: bool| {
+        let event = store::event("beside", "k", vec![payload], Timestamp::UNIX_EPOCH);
+        let refused = NewRow {
+            columns: "feed_cursors (consumer, position)",
+            values: vec![Value::Text("twice".to_owned()), Value::Number(1)],
+        };
+        if fails {
+            vec![event, refused.clone(), refused]
+        } else {
+            vec![event]
+        }
     };
     let written = async || {
         let mut connection = db.read().await.unwrap();

@@ -226,10 +226,11 @@ fn widened(statement: &str) -> Vec<String> {
     widened
 }
 
-/// Whether there is a plan for it: transactions, settings and the like have none.
+/// Whether there is something to plan: not for transactions, settings and the like, nor for rows that are given.
 fn is_planned(statement: &str) -> bool {
     let first = statement.split_whitespace().next().unwrap_or_default();
-    ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&first)
+    let given = first == "INSERT" && statement.contains("SELECT * FROM (VALUES");
+    ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&first) && !given
 }
 
 /// The test above can fail.

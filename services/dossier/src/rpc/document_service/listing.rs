@@ -17,8 +17,6 @@ use crate::authorization::{AccessContext, Asked, Granted};
 use crate::chain::Named;
 use crate::document::Document;
 use crate::documents::{self, Filter};
-use crate::dossier::require_open;
-use crate::dossiers;
 use crate::error::Result;
 use crate::visibility::later;
 
@@ -53,7 +51,7 @@ impl<DB: Engine> Documents<DB> {
             .map(|document| (document.unique_id(), document.visibility.hidden_from_representatives));
         let entered = self.gate.record(&granted, Named::all(shown)).await?;
         Ok(pb::ListDocumentsResponse {
-            documents: documents.iter().map(|document| document.to_proto(now)).collect(),
+            documents: documents.into_iter().map(|document| document.into_proto(now)).collect(),
             next_page_token,
             receipt: Some(entered.receipt()),
         })
@@ -66,8 +64,8 @@ impl<DB: Engine> Documents<DB> {
         page: Page,
         now: Timestamp,
     ) -> Result<(Vec<Document>, String)> {
+        self.open_dossier(granted).await?;
         let mut connection = self.db.read().await?;
-        require_open(dossiers::get::<DB>(&mut connection, granted.dmp_id()).await?)?;
         documents::list::<DB>(&mut connection, granted, filter, page, now).await
     }
 

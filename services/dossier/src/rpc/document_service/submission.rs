@@ -5,7 +5,7 @@ use api::consent::v1::Operation;
 use api::dossier::v1 as pb;
 use api::dossier::v1::{AccessAction, DocumentStatus};
 use api::identity::DmpId;
-use serve::{Actor, Call, Failure, Violations};
+use serve::{Actor, Call, Violations};
 use store::time::Timestamp;
 use store::{Engine, RequestKey};
 use tonic::Streaming;
@@ -24,7 +24,7 @@ use crate::dossier::{Dossier, require_open};
 use crate::error::{Error, Fault, Result};
 use crate::metadata::cda::{Filed, Patient};
 use crate::metadata::{self, Metadata};
-use crate::upload::Upload;
+use crate::upload::{self, Upload};
 use crate::visibility::{Visibility, announce_by};
 use crate::{contents, documents, dossiers};
 
@@ -165,16 +165,14 @@ impl<DB: Engine> Documents<DB> {
         Ok(Deposit { document, sealed })
     }
 
-    /// Reads a CDA document's header. Up to 16 MiB of XML are no work for a thread that answers calls.
+    /// Reads a CDA document's header.
     async fn file(&self, upload: Upload, stated: Visibility) -> Result<(Upload, Filing)> {
         let config = self.config.clone();
-        let filed = tokio::task::spawn_blocking(move || {
+        let (upload, filed) = upload::work(upload.content.len(), move || {
             let filed = file(&upload.content, &config);
             (upload, filed)
-        });
-        let (upload, filed) = filed
-            .await
-            .map_err(|_| Failure::internal("reading a document panicked"))?;
+        })
+        .await?;
         let filed = filed?;
         let filing = Filing {
             media_type: MediaType::Cda,
@@ -203,10 +201,8 @@ impl<DB: Engine> Documents<DB> {
 
     async fn seal(&self, dossier: &Dossier, logical_id: Uuid, upload: Upload) -> Result<Sealed> {
         let key = self.key.unwrap(&dossier.key, &dossier.dmp_id)?;
-        let sealed = tokio::task::spawn_blocking(move || key.seal(logical_id, &upload.content));
-        Ok(sealed
-            .await
-            .map_err(|_| Failure::internal("sealing a document panicked"))??)
+        let sealed = upload::work(upload.content.len(), move || key.seal(logical_id, &upload.content));
+        Ok(sealed.await??)
     }
 
     async fn write(&self, granted: Granted, key: RequestKey, deposit: Deposit) -> Result<pb::SubmitDocumentResponse> {
