@@ -4,7 +4,7 @@
 //!   its call was due, so that a stall shows in the latency of everything that had to wait for it.
 //! - The population is invented, the same for the same seed, and settled in the suite by its own calls.
 //! - Nothing is left out: what could not be sent, what failed and how, what came too late, each has its count.
-//! - A load can keep a [ledger](run::Play::ledger) of what was acknowledged, to be read back after faults.
+//! - A load can keep a [ledger](Play::ledger) of what was acknowledged, to be read back after faults.
 
 mod arrivals;
 mod call;
@@ -15,9 +15,11 @@ mod dispatch;
 mod document;
 mod export;
 mod floor;
+mod history;
 mod ledger;
 mod operation;
 mod page;
+mod patience;
 mod person;
 mod population;
 mod ratios;
@@ -88,6 +90,14 @@ pub enum LoadError {
     /// A line of a ledger is none.
     #[error("the ledger has a line that is none: {0}")]
     Ledger(String),
+    /// The public key of a journal is none.
+    #[error("{}: {problem}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A floor's database cannot be opened.
     #[error("a floor's database cannot be opened")]
     Base(#[source] store::Error),

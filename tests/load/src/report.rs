@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::operation::Ending;
 use crate::scenario::Scenario;
 use crate::tally::{Counts, Second};
 use crate::target::Target;
@@ -110,6 +111,18 @@ impl Report {
         self.operations.values().map(|counts| counts.outlived).sum()
     }
 
+    /// Tries that were made, repeated ones included.
+    pub fn tries(&self) -> u64 {
+        self.total().endings.values().sum()
+    }
+
+    /// Tries that did not succeed, by how they ended.
+    pub fn refused(&self) -> BTreeMap<String, u64> {
+        let mut endings = self.total().endings;
+        endings.remove(Ending::DONE);
+        endings
+    }
+
     /// All kinds of calls together.
     pub fn total(&self) -> Counts {
         let mut total = Counts::default();
@@ -136,7 +149,7 @@ impl Report {
         }
         text.push_str(&self.row("all", &self.total()));
         let refused = self.operations.iter().flat_map(|(name, counts)| {
-            let endings = counts.endings.iter().filter(|(ending, _)| *ending != "OK");
+            let endings = counts.endings.iter().filter(|(ending, _)| *ending != Ending::DONE);
             endings.map(move |(ending, count)| format!("  {name} {ending}: {count}\n"))
         });
         let refused: String = refused.collect();

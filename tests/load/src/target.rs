@@ -5,6 +5,7 @@ use api::consent::v1::authorization_service_client::AuthorizationServiceClient;
 use api::consent::v1::consent_service_client::ConsentServiceClient;
 use api::dossier::v1::document_service_client::DocumentServiceClient;
 use api::dossier::v1::dossier_service_client::DossierServiceClient;
+use api::dossier::v1::journal_service_client::JournalServiceClient;
 use api::identifier::v1::identifier_service_client::IdentifierServiceClient;
 use api::messaging::v1::directory_service_client::DirectoryServiceClient;
 use api::messaging::v1::mailbox_service_client::MailboxServiceClient;
@@ -170,6 +171,7 @@ impl Clients {
         authorizations, AuthorizationServiceClient, consent;
         dossiers, DossierServiceClient, dossier;
         documents, DocumentServiceClient, dossier;
+        journals, JournalServiceClient, dossier;
         directory, DirectoryServiceClient, messaging;
         mailboxes, MailboxServiceClient, messaging;
         messages, MessageServiceClient, messaging;

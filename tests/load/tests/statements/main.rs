@@ -109,6 +109,7 @@ fn only(operation: Operation) -> Mix {
         watch: 0,
         consent: 0,
         withdraw: 0,
+        enrol: 0,
     }
 }
 
