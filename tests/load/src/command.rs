@@ -126,6 +126,9 @@ pub struct Compare {
     /// Write the ratios as JSON
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Write the ratios as one page with plots
+    #[arg(long)]
+    html: Option<PathBuf>,
 }
 
 /// `dmp load check`.
@@ -372,6 +375,9 @@ impl Compare {
         let ratios = measure(&target, &asked).await?;
         if let Some(path) = &self.json {
             write(path, &json(&ratios)?)?;
+        }
+        if let Some(path) = &self.html {
+            write(path, &ratios.page())?;
         }
         say(&ratios.text());
         Ok(true)
