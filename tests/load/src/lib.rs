@@ -20,6 +20,7 @@ mod ledger;
 mod operation;
 mod page;
 mod patience;
+mod peak;
 mod person;
 mod plot;
 mod population;

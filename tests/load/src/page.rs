@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::operation::Ending;
+use crate::peak::Peak;
 use crate::plot::{Axis, Line, beginning, escaped, heading, over_time, plot, time};
 use crate::report::Report;
 use crate::tally::{Counts, Second};
@@ -12,6 +13,9 @@ use crate::usage::Usage;
 pub(crate) fn page(report: &Report) -> String {
     let conditions = &report.conditions;
     let mut page = beginning("What the suite bore", &conditions.sentence(), conditions.optimised);
+    for sentence in Peak::of(report).iter().flat_map(Peak::sentences) {
+        let _infallible = write!(page, "<p>{}</p>", escaped(&sentence));
+    }
     page.push_str(&table(report));
     page.push_str(&plots(report));
     let scenario = toml::to_string(&report.conditions.scenario).unwrap_or_default();

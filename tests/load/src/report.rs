@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::operation::Ending;
+use crate::peak::Peak;
 use crate::scenario::Scenario;
 use crate::tally::{Counts, Second};
 use crate::target::Target;
@@ -159,6 +160,9 @@ impl Report {
         for (name, usage) in &self.usage {
             text.push_str(&usage_line(name, usage));
         }
+        for sentence in Peak::of(self).iter().flat_map(Peak::sentences) {
+            let _infallible = write!(text, "\n{sentence}");
+        }
         let _infallible = writeln!(
             text,
             "\nunclear: {}, outlived their deadline: {}",
@@ -201,12 +205,12 @@ fn usage_line(name: &str, usage: &[Usage]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
     use super::*;
 
-    fn report(done: u64, failed: u64, seconds: usize) -> Report {
+    pub(crate) fn report(done: u64, failed: u64, seconds: usize) -> Report {
         let mut counts = Counts {
             intended: done + failed + 1,
             not_sent: 1,
