@@ -100,8 +100,23 @@ impl Stage {
 
     /// Stops the suite and starts it again on the same folder and databases, on other ports.
     pub async fn restart(self) -> Self {
+        self.restart_after(std::future::ready(())).await
+    }
+
+    /// As [`Stage::restart`], with something that happens while the suite is stopped.
+    pub async fn restart_after(self, meanwhile: impl Future<Output = ()>) -> Self {
         self.suite.stop().await;
+        meanwhile.await;
         Self::start(self.bench, self.home, self.plan).await
+    }
+
+    /// The services with the addresses of their databases, for who looks into them from outside.
+    pub fn databases(&self) -> [(&'static str, String); 4] {
+        dmp::suite::SERVICES.map(|service| {
+            let given = self.plan.databases.get(service).cloned();
+            let url = given.unwrap_or_else(|| self.home.database(service).reveal().to_owned());
+            (service, url)
+        })
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Book<'a> {
 }
 
 /// A dossier's live facts, as of one revision.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Facts {
     /// The revision; 0 when nothing was ever recorded.
     pub revision: i64,

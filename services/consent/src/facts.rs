@@ -8,10 +8,10 @@ use api::consent::v1::{OppositionKind, Purpose};
 use api::identity::{Check, DmpId, ProfessionalId, StructureId};
 use prost::Message;
 use serve::Actor;
-use sqlx::Row;
+use sqlx::{QueryBuilder, Row};
 use store::page::{Key, Page};
 use store::time::{Timestamp, from_micros, to_micros};
-use store::{Engine, Error, Result};
+use store::{Engine, Error, Result, padded};
 use uuid::Uuid;
 
 use crate::decision::Facts;
@@ -66,31 +66,51 @@ pub(crate) async fn of_actor<DB: Engine>(
     dmp_id: &DmpId,
     actor: &Actor,
 ) -> Result<Facts> {
-    let representative = Representative::of(actor);
-    let query = sqlx::query(
-        "SELECT r.revision, f.fact_id, f.kind, f.subject, f.details, f.valid_until, f.recorded_at, f.recorded_by,
-                f.revision_from, f.revision_to, f.ended_at, f.secret
-         FROM dossier_revisions r LEFT JOIN facts f ON f.dmp_id = r.dmp_id AND f.revision_to IS NULL
-              AND f.subject IN ($2, $3, $4, $5, $6, $7, $8, $9)
-         WHERE r.dmp_id = $1",
-    )
-    .bind(dmp_id.as_str());
-    let subjects = subjects(actor, representative.as_ref());
-    let query = subjects.into_iter().fold(query, |query, subject| query.bind(subject));
-    let rows = query.fetch_all(connection).await?;
-    let revision = rows
-        .first()
-        .map(|row| row.try_get("revision"))
-        .transpose()?
-        .unwrap_or(0);
-    let mut live = Vec::with_capacity(rows.len());
-    for row in &rows {
-        // A dossier with a revision and no fact of interest gives one row without a fact.
-        if row.try_get::<Option<Uuid>, _>("fact_id")?.is_some() {
-            live.push(of_dossier::<DB>(row, dmp_id.clone())?);
+    let facts = of_actors::<DB>(connection, &[(dmp_id, actor)]).await?;
+    facts.into_iter().next().ok_or(CORRUPT)
+}
+
+/// The same for several actors, each about one dossier, in their order.
+pub(crate) async fn of_actors<DB: Engine>(
+    connection: &mut DB::Connection,
+    asked: &[(&DmpId, &Actor)],
+) -> Result<Vec<Facts>> {
+    let mut found = vec![Facts::default(); asked.len()];
+    let numbered: Vec<_> = (0_i64..).zip(asked).collect();
+    for rows in padded(&numbered) {
+        let mut select = QueryBuilder::<DB>::new(
+            "SELECT v.column1 AS place, r.revision, f.fact_id, f.kind, f.subject, f.details, f.valid_until,
+                    f.recorded_at, f.recorded_by, f.revision_from, f.secret FROM (",
+        );
+        select.push_values(rows, |mut row, asked| {
+            let representative = asked.and_then(|(_, (_, actor))| Representative::of(actor));
+            row.push_bind(asked.map(|(place, _)| *place));
+            row.push_bind(asked.map(|(_, (dmp_id, _))| dmp_id.as_str().to_owned()));
+            let subjects = asked.map(|(_, (_, actor))| subjects(actor, representative.as_ref()));
+            for subject in subjects.unwrap_or_default() {
+                row.push_bind(subject.to_owned());
+            }
+        });
+        select.push(
+            // SQLite takes a CROSS JOIN in the order written.
+            ") AS v CROSS JOIN dossier_revisions r LEFT JOIN facts f ON f.dmp_id = v.column2 AND f.revision_to IS NULL
+                 AND f.subject IN (v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9,
+                                   v.column10)
+             WHERE r.dmp_id = v.column2",
+        );
+        for row in select.build().fetch_all(&mut *connection).await? {
+            let place = usize::try_from(row.try_get::<i64, _>("place")?).map_err(|_| CORRUPT)?;
+            let (Some((dmp_id, _)), Some(facts)) = (asked.get(place), found.get_mut(place)) else {
+                return Err(CORRUPT);
+            };
+            facts.revision = row.try_get("revision")?;
+            // A dossier with a revision and no fact of interest gives one row without a fact.
+            if row.try_get::<Option<Uuid>, _>("fact_id")?.is_some() {
+                facts.live.push(of_dossier::<DB>(&row, DmpId::clone(dmp_id), None)?);
+            }
         }
     }
-    Ok(Facts { revision, live })
+    Ok(found)
 }
 
 /// The facts that could concern an actor when `revision` was the last one, as they were then: not yet ended. Secret
@@ -479,15 +499,7 @@ const CORRUPT: Error = Error::Corrupt("facts");
 
 fn from_row<DB: Engine>(row: &DB::Row) -> Result<Fact> {
     let dmp_id: String = row.try_get("dmp_id")?;
-    of_dossier::<DB>(row, DmpId::parse(&dmp_id, Check::Lenient).map_err(|_| CORRUPT)?)
-}
-
-/// The fact of a row whose dossier is known.
-fn of_dossier<DB: Engine>(row: &DB::Row, dmp_id: DmpId) -> Result<Fact> {
-    let (kind, subject): (String, String) = (row.try_get("kind")?, row.try_get("subject")?);
-    let details: Vec<u8> = row.try_get("details")?;
-    let (valid_until, ended_at): (Option<i64>, Option<i64>) = (row.try_get("valid_until")?, row.try_get("ended_at")?);
-    let revision_to: Option<i64> = row.try_get("revision_to")?;
+    let (revision_to, ended_at): (Option<i64>, Option<i64>) = (row.try_get("revision_to")?, row.try_get("ended_at")?);
     let end = match (revision_to, ended_at) {
         (Some(revision), Some(at)) => Some(End {
             at: from_micros(at)?,
@@ -496,6 +508,14 @@ fn of_dossier<DB: Engine>(row: &DB::Row, dmp_id: DmpId) -> Result<Fact> {
         (None, None) => None,
         _ => return Err(CORRUPT),
     };
+    of_dossier::<DB>(row, DmpId::parse(&dmp_id, Check::Lenient).map_err(|_| CORRUPT)?, end)
+}
+
+/// The fact of a row whose dossier and end are known.
+fn of_dossier<DB: Engine>(row: &DB::Row, dmp_id: DmpId, end: Option<End>) -> Result<Fact> {
+    let (kind, subject): (String, String) = (row.try_get("kind")?, row.try_get("subject")?);
+    let details: Vec<u8> = row.try_get("details")?;
+    let valid_until: Option<i64> = row.try_get("valid_until")?;
     Ok(Fact {
         id: row.try_get("fact_id")?,
         dmp_id,

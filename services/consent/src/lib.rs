@@ -15,6 +15,7 @@
 
 mod act;
 mod circle;
+mod circumstances;
 mod config;
 pub mod decision;
 mod error;

@@ -20,10 +20,11 @@ use serve::watch::WatchSettings;
 use serve::{Actor, Call, Failure, Violations};
 use std::sync::Arc;
 use store::page::{Page, PageLimits};
-use store::{Db, Engine, Feed, RequestKey};
+use store::{Db, Engine, Feed, Gather, RequestKey};
 use uuid::Uuid;
 
 use crate::act::Means;
+use crate::circumstances::{self, Asker, Circumstances};
 use crate::decision::{Case, Concern, verdict};
 use crate::error::{Error, Result};
 use crate::facts;
@@ -36,6 +37,7 @@ pub(crate) struct Rpc<DB: Engine> {
     watch: WatchSettings,
     keys: Keys,
     means: Means,
+    circumstances: Gather<Asker, Circumstances>,
 }
 
 /// What seals and what signs.
@@ -55,6 +57,7 @@ impl<DB: Engine> Clone for Rpc<DB> {
             watch: self.watch,
             keys: self.keys.clone(),
             means: self.means.clone(),
+            circumstances: self.circumstances.clone(),
         }
     }
 }
@@ -62,6 +65,7 @@ impl<DB: Engine> Clone for Rpc<DB> {
 impl<DB: Engine> Rpc<DB> {
     pub(crate) fn new(db: Db<DB>, feed: Feed<DB>, watch: WatchSettings, keys: Keys, means: Means) -> Self {
         Self {
+            circumstances: circumstances::gather(&db, means.clone()),
             db,
             feed,
             watch,

@@ -4,10 +4,9 @@ use api::identity::{BirthDate, Check, DmpId, Ins, InsOid};
 use sqlx::{QueryBuilder, Row};
 use std::collections::HashMap;
 use store::time::{from_micros, to_micros};
-use store::{Engine, Error as Stored, shaped};
+use store::{Engine, Error as Stored, Result, padded, shaped};
 
 use crate::beneficiary::{Beneficiary, Known, status_code, status_of};
-use crate::error::Result;
 use crate::matricules::CURRENT;
 use crate::strict_traits::{BirthPlace, Name, Sex, StrictTraits};
 
@@ -69,17 +68,19 @@ pub(crate) async fn by_matricules<DB: Engine>(
     asked: &[&Ins],
 ) -> Result<HashMap<Ins, Known>> {
     let mut found = HashMap::with_capacity(asked.len());
-    for rows in shaped(asked) {
+    for rows in padded(asked) {
         let mut select = QueryBuilder::<DB>::new(
             "SELECT m.oid AS asked_oid, m.matricule AS asked_matricule, m.retirement AS asked_retirement, ",
         );
         select.push(COLUMNS).push(" FROM (").push_values(rows, |mut row, ins| {
-            row.push_bind(ins.oid().as_str()).push_bind(ins.as_str());
+            row.push_bind(ins.map(|ins| ins.oid().as_str().to_owned()));
+            row.push_bind(ins.map(|ins| ins.as_str().to_owned()));
         });
+        // SQLite takes CROSS JOINs in the order written; left to itself it may read the whole population.
         select.push(
-            ") AS v JOIN matricules AS m ON m.oid = v.column1 AND m.matricule = v.column2
-             JOIN beneficiaries AS b ON b.dmp_id = m.dmp_id
-             JOIN matricules AS c ON c.dmp_id = m.dmp_id AND c.retirement = ",
+            ") AS v CROSS JOIN matricules AS m CROSS JOIN beneficiaries AS b CROSS JOIN matricules AS c
+             WHERE m.oid = v.column1 AND m.matricule = v.column2 AND b.dmp_id = m.dmp_id AND c.dmp_id = m.dmp_id
+             AND c.retirement = ",
         );
         select.push_bind(CURRENT);
         for row in select.build().fetch_all(&mut *connection).await? {

@@ -168,9 +168,10 @@ pub(crate) async fn listed_addresses<DB: Engine>(
     select.push_values(parties, |mut row, id| {
         row.push_bind(id.kind().to_owned()).push_bind(id.as_str().to_owned());
     });
-    select.push(") AS v JOIN mailboxes b ON b.owner_kind = v.column1 AND b.owner_id = v.column2");
+    // SQLite takes a CROSS JOIN in the order written.
+    select.push(") AS v CROSS JOIN mailboxes b WHERE b.owner_kind = v.column1 AND b.owner_id = v.column2");
     select
-        .push(" WHERE b.closed_at IS NULL AND b.unlisted = ")
+        .push(" AND b.closed_at IS NULL AND b.unlisted = ")
         .push_bind(false)
         .push(" ORDER BY b.address");
     for row in select.build().fetch_all(connection).await? {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::{QueryBuilder, Row};
 use store::time::{self, Timestamp};
-use store::{Engine, Error, Result, shaped};
+use store::{Engine, Error, Result, padded};
 use uuid::Uuid;
 
 use crate::entry::{Content, Entry, Link, Recorded};
@@ -54,31 +54,37 @@ fn content<DB: Engine>(row: &DB::Row) -> Result<Content> {
 
 /// Writes entries which have their place.
 pub(crate) async fn insert<DB: Engine>(connection: &mut DB::Connection, log: i64, entries: &[Recorded]) -> Result<()> {
-    for rows in shaped(entries) {
+    for rows in padded(entries) {
         let mut insert = QueryBuilder::<DB>::new(
             "INSERT INTO journal_entries (log_id, leaf_index, entry_id, subject, sequence, previous, recorded_at,
-             salt, payload, content, leaf_hash) ",
+             salt, payload, content, leaf_hash) SELECT * FROM (",
         );
         insert.push_values(rows, |mut row, entry| {
-            let (salt, payload, content) = match &entry.content {
-                Content::Present { salt, payload } => (Some(salt.to_vec()), Some(payload.clone()), None),
-                Content::Erased { commitment } => (None, None, Some(commitment.to_vec())),
+            let (salt, payload, content) = match entry.map(|entry| &entry.content) {
+                Some(Content::Present { salt, payload }) => (Some(salt.to_vec()), Some(payload.clone()), None),
+                Some(Content::Erased { commitment }) => (None, None, Some(commitment.to_vec())),
+                None => (None, None, None),
             };
-            row.push_bind(log)
-                .push_bind(from_u64(entry.leaf_index))
-                .push_bind(entry.entry_id);
-            row.push_bind(entry.subject.clone()).push_bind(from_u64(entry.sequence));
-            row.push_bind(entry.previous.to_vec())
-                .push_bind(time::to_micros(entry.recorded_at));
+            row.push_bind(entry.map(|_| log))
+                .push_bind(entry.map(|entry| from_u64(entry.leaf_index)))
+                .push_bind(entry.map(|entry| entry.entry_id));
+            row.push_bind(entry.map(|entry| entry.subject.clone()))
+                .push_bind(entry.map(|entry| from_u64(entry.sequence)));
+            row.push_bind(entry.map(|entry| entry.previous.to_vec()))
+                .push_bind(entry.map(|entry| time::to_micros(entry.recorded_at)));
             row.push_bind(salt)
                 .push_bind(payload)
                 .push_bind(content)
-                .push_bind(entry.leaf_hash.to_vec());
+                .push_bind(entry.map(|entry| entry.leaf_hash.to_vec()));
         });
+        insert.push(") AS v WHERE v.column1 IS NOT NULL");
         insert.build().execute(&mut *connection).await?;
     }
     Ok(())
 }
+
+// Joins below say CROSS JOIN, which SQLite takes in the order written: left to itself it reads the whole log and looks
+// each entry up among the values.
 
 /// The entries which have these ids.
 pub(crate) async fn by_ids<DB: Engine>(
@@ -87,13 +93,13 @@ pub(crate) async fn by_ids<DB: Engine>(
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Recorded>> {
     let mut found = HashMap::new();
-    for rows in shaped(ids) {
+    for rows in padded(ids) {
         let mut select = QueryBuilder::<DB>::new("SELECT e.* FROM (");
         select.push_values(rows, |mut row, id| {
-            row.push_bind(*id);
+            row.push_bind(id.copied());
         });
         select
-            .push(") AS v JOIN journal_entries e ON e.entry_id = v.column1 AND e.log_id = ")
+            .push(") AS v CROSS JOIN journal_entries e WHERE e.entry_id = v.column1 AND e.log_id = ")
             .push_bind(log);
         for row in select.build().fetch_all(&mut *connection).await? {
             let entry = recorded::<DB>(&row)?;
@@ -110,15 +116,15 @@ pub(crate) async fn heads<DB: Engine>(
     subjects: &[String],
 ) -> Result<HashMap<String, Link>> {
     let mut found = HashMap::new();
-    for rows in shaped(subjects) {
+    for rows in padded(subjects) {
         let mut select = QueryBuilder::<DB>::new(
             "SELECT e.subject AS subject, e.sequence AS sequence, e.leaf_hash AS leaf_hash FROM (",
         );
         select.push_values(rows, |mut row, subject| {
-            row.push_bind(subject.clone());
+            row.push_bind(subject.cloned());
         });
         select
-            .push(") AS v JOIN journal_entries e ON e.subject = v.column1 AND e.log_id = ")
+            .push(") AS v CROSS JOIN journal_entries e WHERE e.subject = v.column1 AND e.log_id = ")
             .push_bind(log);
         select.push(
             " AND e.sequence = (SELECT MAX(m.sequence) FROM journal_entries m
@@ -307,20 +313,20 @@ fn entry<DB: Engine>(row: &DB::Row) -> Result<Entry> {
     })
 }
 
-/// Staged entries of these ids.
+/// Staged entries of these ids, which SQLite takes first as in [`by_ids`].
 pub(crate) async fn staged_by_ids<DB: Engine>(
     connection: &mut DB::Connection,
     log: i64,
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Entry>> {
     let mut found = HashMap::new();
-    for rows in shaped(ids) {
+    for rows in padded(ids) {
         let mut select = QueryBuilder::<DB>::new("SELECT s.* FROM (");
         select.push_values(rows, |mut row, id| {
-            row.push_bind(*id);
+            row.push_bind(id.copied());
         });
         select
-            .push(") AS v JOIN journal_staged s ON s.entry_id = v.column1 AND s.log_id = ")
+            .push(") AS v CROSS JOIN journal_staged s WHERE s.entry_id = v.column1 AND s.log_id = ")
             .push_bind(log);
         for row in select.build().fetch_all(&mut *connection).await? {
             let staged = entry::<DB>(&row)?;
@@ -346,12 +352,12 @@ pub(crate) async fn oldest_staged<DB: Engine>(
 
 /// Takes entries off their way: they are in the log.
 pub(crate) async fn unstage<DB: Engine>(connection: &mut DB::Connection, log: i64, ids: &[Uuid]) -> Result<()> {
-    for rows in shaped(ids) {
+    for rows in padded(ids) {
         let mut delete = QueryBuilder::<DB>::new("DELETE FROM journal_staged WHERE log_id = ");
         delete.push_bind(log).push(" AND entry_id IN (");
         let mut list = delete.separated(", ");
         for id in rows {
-            list.push_bind(*id);
+            list.push_bind(id.copied());
         }
         list.push_unseparated(")");
         delete.build().execute(&mut *connection).await?;

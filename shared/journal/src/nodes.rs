@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{QueryBuilder, Row};
-use store::{Engine, Error, Result, shaped};
+use store::{Engine, Error, Result, padded};
 
 use crate::entries::{from_u64, hash, to_u64};
 use crate::hash::Hash;
@@ -120,12 +120,16 @@ pub(crate) async fn insert_nodes<DB: Engine>(
     nodes: &[(Node, Hash)],
 ) -> Result<()> {
     let above: Vec<_> = nodes.iter().filter(|(node, _)| node.level > 0).collect();
-    for rows in shaped(&above) {
-        let mut insert = QueryBuilder::<DB>::new("INSERT INTO journal_nodes (log_id, level, position, hash) ");
-        insert.push_values(rows, |mut row, (node, hash)| {
-            row.push_bind(log).push_bind(i64::from(node.level));
-            row.push_bind(from_u64(node.position)).push_bind(hash.to_vec());
+    for rows in padded(&above) {
+        let mut insert =
+            QueryBuilder::<DB>::new("INSERT INTO journal_nodes (log_id, level, position, hash) SELECT * FROM (");
+        insert.push_values(rows, |mut row, node| {
+            row.push_bind(node.map(|_| log));
+            row.push_bind(node.map(|(node, _)| i64::from(node.level)));
+            row.push_bind(node.map(|(node, _)| from_u64(node.position)));
+            row.push_bind(node.map(|(_, hash)| hash.to_vec()));
         });
+        insert.push(") AS v WHERE v.column1 IS NOT NULL");
         insert.build().execute(&mut *connection).await?;
     }
     Ok(())
@@ -139,13 +143,13 @@ pub(crate) async fn hashes<DB: Engine>(
 ) -> Result<HashMap<Node, Hash>> {
     let (leaves, above): (Vec<Node>, Vec<Node>) = nodes.iter().partition(|node| node.level == 0);
     let mut found = HashMap::with_capacity(nodes.len());
-    for rows in shaped(&leaves) {
+    for rows in padded(&leaves) {
         let mut select = QueryBuilder::<DB>::new("SELECT e.leaf_index AS position, e.leaf_hash AS hash FROM (");
         select.push_values(rows, |mut row, node| {
-            row.push_bind(from_u64(node.position));
+            row.push_bind(node.map(|node| from_u64(node.position)));
         });
         select
-            .push(") AS v JOIN journal_entries e ON e.leaf_index = v.column1 AND e.log_id = ")
+            .push(") AS v CROSS JOIN journal_entries e WHERE e.leaf_index = v.column1 AND e.log_id = ")
             .push_bind(log);
         for row in select.build().fetch_all(&mut *connection).await? {
             let node = Node {
@@ -155,13 +159,16 @@ pub(crate) async fn hashes<DB: Engine>(
             found.insert(node, hash(row.try_get("hash")?)?);
         }
     }
-    for rows in shaped(&above) {
+    for rows in padded(&above) {
         let mut select =
             QueryBuilder::<DB>::new("SELECT n.level AS level, n.position AS position, n.hash AS hash FROM (");
         select.push_values(rows, |mut row, node| {
-            row.push_bind(i64::from(node.level)).push_bind(from_u64(node.position));
+            row.push_bind(node.map(|node| i64::from(node.level)));
+            row.push_bind(node.map(|node| from_u64(node.position)));
         });
-        select.push(") AS v JOIN journal_nodes n ON n.level = v.column1 AND n.position = v.column2 AND n.log_id = ");
+        // In this order: see `entries`.
+        select.push(") AS v CROSS JOIN journal_nodes n WHERE n.level = v.column1 AND n.position = v.column2");
+        select.push(" AND n.log_id = ");
         select.push_bind(log);
         for row in select.build().fetch_all(&mut *connection).await? {
             let level = row.try_get::<i64, _>("level")?;

@@ -1,13 +1,11 @@
 //! One database: readers on one side, the writer on the other.
 
-use sqlx::Pool;
-use sqlx::pool::PoolConnection;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::Span;
 
-use crate::engine::Pools;
+use crate::lease::{Lease, Leases};
 use crate::migrate::Migrations;
 use crate::observe::{Gauges, Metrics, PoolState, traced};
 use crate::writer::{Job, Writer};
@@ -55,28 +53,19 @@ pub struct Db<DB: Engine>(Arc<Opened<DB>>);
 
 struct Opened<DB: Engine> {
     name: &'static str,
-    pools: Pools<DB>,
+    read: Leases<DB>,
+    write: Leases<DB>,
     writer: Writer<DB>,
     metrics: Metrics,
 }
 
 impl<DB: Engine> Gauges for Opened<DB> {
     fn pools(&self) -> [PoolState; 2] {
-        [pool("read", &self.pools.read), pool("write", &self.pools.write)]
+        [self.read.state(), self.write.state()]
     }
 
     fn writes_waiting(&self) -> usize {
         self.writer.waiting()
-    }
-}
-
-fn pool<DB: Engine>(name: &'static str, pool: &Pool<DB>) -> PoolState {
-    let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
-    PoolState {
-        name,
-        idle,
-        used: pool.size().saturating_sub(idle),
-        max: pool.options().get_max_connections(),
     }
 }
 
@@ -91,7 +80,7 @@ pub struct DatabaseState {
 
 /// A connection for reading, given back when dropped.
 pub struct Reading<DB: Engine> {
-    connection: PoolConnection<DB>,
+    connection: Lease<DB>,
     /// As long as the connection is held.
     _span: Span,
 }
@@ -123,10 +112,12 @@ impl<DB: Engine> Db<DB> {
         let pools = DB::connect(options).await?.0;
         DB::migrate(&pools.write, &migrations.of(DB::MIGRATIONS)).await?;
         let metrics = Metrics::new(options.name, DB::NAME);
+        let (read, write) = (Leases::new("read", pools.read), Leases::new("write", pools.write));
         let opened = Arc::new(Opened {
             name: options.name,
-            writer: Writer::start(pools.write.clone(), options, metrics.clone()),
-            pools,
+            writer: Writer::start(write.clone(), options, metrics.clone()),
+            read,
+            write,
             metrics,
         });
         opened.metrics.watch(&opened);
@@ -145,14 +136,18 @@ impl<DB: Engine> Db<DB> {
         } else {
             Span::none()
         };
-        let begun = Instant::now();
-        let acquired = self.0.pools.read.acquire().await;
-        let timed_out = matches!(acquired, Err(sqlx::Error::PoolTimedOut));
-        self.0.metrics.waited(begun.elapsed(), !timed_out);
         Ok(Reading {
-            connection: acquired?,
+            connection: self.lease().await?,
             _span: span,
         })
+    }
+
+    pub(crate) async fn lease(&self) -> Result<Lease<DB>> {
+        let begun = Instant::now();
+        let taken = self.0.read.take().await;
+        let timed_out = matches!(taken, Err(sqlx::Error::PoolTimedOut));
+        self.0.metrics.waited(begun.elapsed(), !timed_out);
+        Ok(taken?)
     }
 
     /// Runs `job` in a write transaction and answers after the commit is durable. The job is not begun when the
@@ -179,8 +174,8 @@ impl<DB: Engine> Db<DB> {
 
     /// Closes every connection; later calls answer [`Error::Unavailable`].
     pub async fn close(&self) {
-        self.0.pools.read.close().await;
-        self.0.pools.write.close().await;
+        self.0.read.close().await;
+        self.0.write.close().await;
     }
 
     /// Asks it how it is.

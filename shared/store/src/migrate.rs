@@ -54,5 +54,5 @@ macro_rules! migrations {
 
 /// The tables of this crate: answered requests, outbox, feed.
 pub fn own_migrations() -> &'static [Migration] {
-    migrations![(1, "0001_store"), (2, "0002_feed_places")]
+    migrations![(1, "0001_store"), (2, "0002_feed_places"), (3, "0003_feed_order")]
 }

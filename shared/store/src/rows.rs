@@ -14,9 +14,31 @@ pub fn shaped<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
+/// Cuts rows into as few slices as can be, each filled up to a power of two with `None`, to be bound as NULL: one statement
+/// of one of nine texts where [`shaped`] takes several. For statements in which NULL matches nothing, or that leave it out.
+pub fn padded<T>(rows: &[T]) -> impl Iterator<Item = impl Iterator<Item = Option<&T>>> {
+    rows.chunks(STATEMENT_ROWS_MAX).map(|slice| {
+        let missing = slice.len().next_power_of_two() - slice.len();
+        slice.iter().map(Some).chain(std::iter::repeat_n(None, missing))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filled_up_slice_has_its_rows_first_and_then_nothing() {
+        let filled = |count: usize| {
+            let rows: Vec<usize> = (0..count).collect();
+            let slices = padded(&rows).map(|slice| slice.map(|row| row.copied()).collect());
+            slices.collect::<Vec<Vec<Option<usize>>>>()
+        };
+        assert!(filled(0).is_empty());
+        assert_eq!(filled(3), [[Some(0), Some(1), Some(2), None]]);
+        let lengths: Vec<usize> = filled(300).iter().map(Vec::len).collect();
+        assert_eq!(lengths, [256, 64]);
+    }
 
     #[test]
     fn every_row_is_in_one_slice_and_slices_have_few_lengths() {

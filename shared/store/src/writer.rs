@@ -7,13 +7,14 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sqlx::{Connection, Database, Pool};
+use sqlx::{Connection, Database};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::Span;
 
+use crate::lease::Leases;
 use crate::observe::{Metrics, traced};
 use crate::{Engine, Error, Options, Result};
 
@@ -60,19 +61,19 @@ pub(crate) struct Writer<DB: Database> {
 
 enum Way<DB: Database> {
     Grouped(mpsc::Sender<Queued<DB>>),
-    Pooled { pool: Pool<DB>, places: Arc<Semaphore> },
+    Pooled { leases: Leases<DB>, places: Arc<Semaphore> },
 }
 
 impl<DB: Engine> Writer<DB> {
-    pub(crate) fn start(pool: Pool<DB>, options: &Options, metrics: Metrics) -> Self {
+    pub(crate) fn start(leases: Leases<DB>, options: &Options, metrics: Metrics) -> Self {
         let limit = options.write_queue;
         let way = if DB::GROUPED {
             let (sender, receiver) = mpsc::channel(limit);
-            tokio::spawn(run_grouped(pool, receiver, options.write_batch, metrics.clone()));
+            tokio::spawn(run_grouped(leases, receiver, options.write_batch, metrics.clone()));
             Way::Grouped(sender)
         } else {
             Way::Pooled {
-                pool,
+                leases,
                 places: Arc::new(Semaphore::new(limit)),
             }
         };
@@ -129,11 +130,11 @@ impl<DB: Engine> Writer<DB> {
                 mpsc::error::TrySendError::Full(_) => busy(),
                 mpsc::error::TrySendError::Closed(_) => Error::Unavailable(None),
             }),
-            Way::Pooled { pool, places } => {
+            Way::Pooled { leases, places } => {
                 let place = places.clone().try_acquire_owned().map_err(|_| busy())?;
-                let (pool, metrics) = (pool.clone(), self.metrics.clone());
+                let (leases, metrics) = (leases.clone(), self.metrics.clone());
                 tokio::spawn(async move {
-                    run_alone(&pool, queued, &metrics).await;
+                    run_alone(&leases, queued, &metrics).await;
                     drop(place);
                 });
                 Ok(())
@@ -190,58 +191,85 @@ where
     }
 }
 
-async fn run_alone<DB: Engine>(pool: &Pool<DB>, queued: Queued<DB>, metrics: &Metrics) {
+async fn run_alone<DB: Engine>(leases: &Leases<DB>, queued: Queued<DB>, metrics: &Metrics) {
     if (queued.abandoned)() {
         return;
     }
-    let mut transaction = match pool.begin_with(DB::BEGIN_WRITE).await {
-        Ok(transaction) => transaction,
+    let mut connection = match leases.take().await {
+        Ok(connection) => connection,
         Err(error) => return (queued.refuse)(error.into()),
     };
-    let worked = (queued.work)(&mut transaction).await;
-    let ending = if !worked.keep {
-        // A rollback that fails breaks the connection, which rolls back all the same.
-        let _ = transaction.rollback().await;
-        Ending::Committed
-    } else {
-        match commit(transaction, 1, metrics).await {
-            Ok(()) => Ending::Committed,
-            Err(sqlx::Error::Database(cause)) if matches!(cause.code().as_deref(), Some("40001" | "40P01")) => {
-                Ending::Failed(|| Error::Conflict)
-            }
-            Err(_) => Ending::Failed(|| Error::CommitUnknown),
+    if !in_transaction::<DB>(&mut connection, queued, metrics).await {
+        connection.discard();
+    }
+}
+
+/// Runs a job in a transaction of its own and answers. False when the connection's state is not known afterwards.
+async fn in_transaction<DB: Engine>(connection: &mut DB::Connection, queued: Queued<DB>, metrics: &Metrics) -> bool {
+    let mut transaction = match connection.begin_with(DB::BEGIN_WRITE).await {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            (queued.refuse)(error.into());
+            return false;
         }
     };
-    (worked.answer)(ending);
-}
-
-/// Commits what `jobs` writes did.
-async fn commit<DB: Engine>(
-    transaction: sqlx::Transaction<'static, DB>,
-    jobs: usize,
-    metrics: &Metrics,
-) -> sqlx::Result<()> {
+    let worked = (queued.work)(&mut transaction).await;
+    if !worked.keep {
+        let ended = transaction.rollback().await;
+        // A rollback that fails breaks the connection, which rolls back all the same.
+        (worked.answer)(Ending::Committed);
+        return ended.is_ok();
+    }
     let begun = Instant::now();
     let committed = transaction.commit().await;
-    metrics.committed(jobs, begun.elapsed());
-    committed
+    metrics.committed(1, begun.elapsed());
+    (worked.answer)(match &committed {
+        Ok(()) => Ending::Committed,
+        Err(sqlx::Error::Database(cause)) if matches!(cause.code().as_deref(), Some("40001" | "40P01")) => {
+            Ending::Failed(|| Error::Conflict)
+        }
+        Err(_) => Ending::Failed(|| Error::CommitUnknown),
+    });
+    committed.is_ok()
 }
 
+/// Statements around the jobs of a batch. Each is one message to the thread on which SQLite runs, and one from it, however
+/// many parts it has; sqlx's own savepoints would be twice as many, each waited for on both sides.
+const SAVEPOINT: &str = "SAVEPOINT job";
+const KEEP: &str = "RELEASE job";
+const KEEP_AND_GO_ON: &str = "RELEASE job; SAVEPOINT job";
+/// Undoes what the job did; the savepoint is still there for the next one.
+const UNDO: &str = "ROLLBACK TO job";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
+
 async fn run_grouped<DB: Engine>(
-    pool: Pool<DB>,
+    leases: Leases<DB>,
     mut queue: mpsc::Receiver<Queued<DB>>,
     batch: usize,
     metrics: Metrics,
 ) {
     while let Some(first) = queue.recv().await {
-        let mut answers = Vec::new();
-        let ending = match pool.begin_with(DB::BEGIN_WRITE).await {
-            Ok(transaction) => run_batch(transaction, first, &mut queue, batch, &mut answers, &metrics).await,
+        if (first.abandoned)() {
+            continue;
+        }
+        let mut connection = match leases.take().await {
+            Ok(connection) => connection,
             Err(error) => {
                 (first.refuse)(error.into());
                 continue;
             }
         };
+        if let Err(error) = begin::<DB>(&mut connection).await {
+            connection.discard();
+            (first.refuse)(error.into());
+            continue;
+        }
+        let mut answers = Vec::new();
+        let ending = run_batch::<DB>(&mut connection, first, &mut queue, batch, &mut answers, &metrics).await;
+        if matches!(ending, Ending::Failed(_)) {
+            connection.discard();
+        }
         for answer in answers {
             answer(match &ending {
                 Ending::Committed => Ending::Committed,
@@ -253,7 +281,7 @@ async fn run_grouped<DB: Engine>(
 
 /// Runs `first` and whatever waits behind it under one commit.
 async fn run_batch<DB: Engine>(
-    mut transaction: sqlx::Transaction<'static, DB>,
+    connection: &mut DB::Connection,
     first: Queued<DB>,
     queue: &mut mpsc::Receiver<Queued<DB>>,
     batch: usize,
@@ -262,42 +290,43 @@ async fn run_batch<DB: Engine>(
 ) -> Ending {
     let mut next = Some(first);
     while let Some(queued) = next {
-        if !(queued.abandoned)() && !run_in_savepoint(&mut transaction, queued, answers).await {
-            let _ = transaction.rollback().await;
+        let worked = (queued.work)(connection).await;
+        answers.push(worked.answer);
+        next = if answers.len() < batch { wanted(queue) } else { None };
+        let ended = match (worked.keep, &next) {
+            (true, Some(_)) => KEEP_AND_GO_ON,
+            (true, None) => KEEP,
+            (false, _) => UNDO,
+        };
+        // SQLite ends the whole transaction by itself when the disk is full or fails.
+        if run::<DB>(connection, ended).await.is_err() {
+            let _over = run::<DB>(connection, ROLLBACK).await;
+            if let Some(queued) = next {
+                (queued.refuse)(Error::Unavailable(None));
+            }
             return Ending::Failed(|| Error::Unavailable(None));
         }
-        next = if answers.len() < batch {
-            queue.try_recv().ok()
-        } else {
-            None
-        };
     }
-    match commit(transaction, answers.len(), metrics).await {
+    let begun = Instant::now();
+    let committed = run::<DB>(connection, COMMIT).await;
+    metrics.committed(answers.len(), begun.elapsed());
+    match committed {
         Ok(()) => Ending::Committed,
         Err(_) => Ending::Failed(|| Error::CommitUnknown),
     }
 }
 
-/// Runs one job of a batch. False when the whole transaction is lost: SQLite ends it by itself when the disk is full
-/// or fails.
-async fn run_in_savepoint<DB: Engine>(
-    transaction: &mut sqlx::Transaction<'static, DB>,
-    queued: Queued<DB>,
-    answers: &mut Vec<Box<dyn FnOnce(Ending) + Send>>,
-) -> bool {
-    let mut savepoint = match Connection::begin(&mut **transaction).await {
-        Ok(savepoint) => savepoint,
-        Err(error) => {
-            (queued.refuse)(error.into());
-            return false;
-        }
-    };
-    let worked = (queued.work)(&mut savepoint).await;
-    let ended = if worked.keep {
-        savepoint.commit().await
-    } else {
-        savepoint.rollback().await
-    };
-    answers.push(worked.answer);
-    ended.is_ok()
+/// The next job that somebody still waits for.
+fn wanted<DB: Database>(queue: &mut mpsc::Receiver<Queued<DB>>) -> Option<Queued<DB>> {
+    std::iter::from_fn(|| queue.try_recv().ok()).find(|queued| !(queued.abandoned)())
+}
+
+async fn begin<DB: Engine>(connection: &mut DB::Connection) -> sqlx::Result<()> {
+    run::<DB>(connection, DB::BEGIN_WRITE).await?;
+    run::<DB>(connection, SAVEPOINT).await
+}
+
+/// Runs statements that take nothing and give nothing, one after the other.
+async fn run<DB: Engine>(connection: &mut DB::Connection, statements: &'static str) -> sqlx::Result<()> {
+    sqlx::query(statements).execute(connection).await.map(drop)
 }

@@ -19,9 +19,10 @@ pub use row::{AtHalf, Row};
 pub use subjects::Peer;
 
 use crate::LoadError;
+use crate::operation::Operation;
 use crate::target::Target;
 use arena::Arena;
-use subjects::{PEER_SOURCE, SUBJECTS, peers};
+use subjects::{PEER_SOURCE, SUBJECTS, Subject, peers};
 
 /// How ratios are measured.
 #[derive(Debug, Clone)]
@@ -36,6 +37,9 @@ pub struct Measure {
     pub slot: Duration,
     /// Documents in each dossier.
     pub documents: usize,
+    /// Only these kinds of calls, and beside E alone, as fast as they are answered; `None` for those that have aims, beside E
+    /// and S. Consents and withdrawals are one kind: who has consented withdraws.
+    pub calls: Option<Vec<Operation>>,
     /// A PostgreSQL database for the statements alone, when the suite is on PostgreSQL; its schemas `load_…` are made anew.
     pub floor_database: Option<String>,
     /// Repeats the same population.
@@ -50,6 +54,7 @@ impl Default for Measure {
             rounds: 5,
             slot: Duration::from_millis(700),
             documents: 50,
+            calls: None,
             floor_database: None,
             seed: 1,
         }
@@ -78,8 +83,17 @@ pub struct Ratios {
 pub async fn measure(target: &Target, asked: &Measure) -> Result<Ratios, LoadError> {
     let arena = Arc::new(Arena::open(target, asked).await?);
     let mut rows = Vec::new();
-    for subject in &SUBJECTS {
-        rows.push(arena.compare(subject, asked).await?);
+    match &asked.calls {
+        None => {
+            for subject in &SUBJECTS {
+                rows.push(arena.compare(subject, asked).await?);
+            }
+        }
+        Some(calls) => {
+            for operation in calls {
+                rows.push(arena.compare(&Subject::alone(*operation), asked).await?);
+            }
+        }
     }
     Ok(Ratios {
         conditions: conditions(target, asked),
@@ -101,14 +115,14 @@ fn conditions(target: &Target, asked: &Measure) -> String {
     } else {
         "no TLS"
     };
-    let engine = if asked.floor_database.is_some() {
-        "PostgreSQL"
-    } else {
-        "SQLite"
+    let floors = match (&asked.calls, &asked.floor_database) {
+        (Some(_), _) => "E",
+        (None, Some(_)) => "E and S (on PostgreSQL)",
+        (None, None) => "E and S (on SQLite)",
     };
     format!(
-        "{}; {build}; {} callers on {} connections; medians of {} rounds of {} ms each, in turn; {} documents in a dossier; E \
-         and S (on {engine}) in the client's process; {tls}",
+        "{}; {build}; {} callers on {} connections; medians of {} rounds of {} ms each, in turn; {} documents in a dossier \
+         at first; {floors} in the client's process; {tls}",
         target.clock.now(),
         asked.callers,
         asked.connections,

@@ -12,9 +12,10 @@ use store::time::Timestamp;
 use tonic::{Request, Response, Status};
 
 use super::{Rpc, actor_of, render};
-use crate::decision::{Book, Case, Decision, Facts, decide};
+use crate::act::Means;
+use crate::circumstances::{self, Circumstances};
+use crate::decision::{Case, Decision, decide};
 use crate::error::Result;
-use crate::facts;
 use crate::matrix::Matrix;
 use crate::rules::{DEFAULT, RULES};
 
@@ -30,15 +31,9 @@ impl<DB: Engine> AccessService for Rpc<DB> {
     async fn authorize(&self, request: Request<pb::AuthorizeRequest>) -> Result<Response<pb::Decision>, Status> {
         let actor = actor_of(Call::of(&request)?)?;
         let asked = Asked::parse(request.get_ref())?;
-        let mut connection = self.db.read().await.map_err(Failure::from)?;
-        let facts = facts::of_actor::<DB>(&mut connection, &asked.dmp_id, &actor)
-            .await
-            .map_err(Failure::from)?;
-        // After the read: a term that ends meanwhile has ended.
-        let moment = self.means.clock.now();
-        let matrix = self.matrix_at(&mut connection, moment).await?;
-        drop(connection);
-        let decision = asked.decide(&actor, &facts, moment, self.means.book(&matrix));
+        let asker = (asked.dmp_id.clone(), actor.clone());
+        let circumstances = self.circumstances.get(asker).await.map_err(Failure::from)?;
+        let decision = asked.decide(&actor, &circumstances, &self.means);
         Ok(Response::new(render::decision(&decision)))
     }
 
@@ -48,21 +43,16 @@ impl<DB: Engine> AccessService for Rpc<DB> {
     ) -> Result<Response<pb::BatchAuthorizeResponse>, Status> {
         let actor = actor_of(Call::of(&request)?)?;
         let questions = questions(request.get_ref())?;
+        let askers = questions.iter().map(|asked| (asked.dmp_id.clone(), actor.clone()));
+        let askers: Vec<_> = askers.collect();
         let mut connection = self.db.read().await.map_err(Failure::from)?;
-        let mut read = Vec::with_capacity(questions.len());
-        for asked in &questions {
-            let facts = facts::of_actor::<DB>(&mut connection, &asked.dmp_id, &actor)
-                .await
-                .map_err(Failure::from)?;
-            read.push((asked, facts));
-        }
-        let moment = self.means.clock.now();
-        let matrix = self.matrix_at(&mut connection, moment).await?;
+        let read = circumstances::read::<DB>(&mut connection, &self.means, &askers).await;
         drop(connection);
-        let book = self.means.book(&matrix);
-        let answers = read
+        let read = read.map_err(Failure::from)?;
+        let answers = questions
             .iter()
-            .map(|(asked, facts)| asked.decide(&actor, facts, moment, book));
+            .zip(&read)
+            .map(|(asked, circumstances)| asked.decide(&actor, circumstances, &self.means));
         Ok(Response::new(pb::BatchAuthorizeResponse {
             decisions: answers.map(|decision| render::decision(&decision)).collect(),
         }))
@@ -143,8 +133,10 @@ impl Asked {
         })
     }
 
-    fn decide(&self, actor: &Actor, facts: &Facts, moment: Timestamp, book: Book<'_>) -> Decision {
-        let case = Case::new(actor, &self.dmp_id, facts, self.operation, moment, book);
+    fn decide(&self, actor: &Actor, circumstances: &Circumstances, means: &Means) -> Decision {
+        let Circumstances { facts, moment, matrix } = circumstances;
+        let book = means.book(matrix);
+        let case = Case::new(actor, &self.dmp_id, facts, self.operation, *moment, book);
         decide(&case.in_mode(self.mode).in_secret(self.secret))
     }
 }

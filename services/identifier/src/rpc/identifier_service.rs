@@ -3,17 +3,18 @@
 use api::common::v1::Role;
 use api::identifier::v1 as pb;
 use api::identifier::v1::identifier_service_server::IdentifierService;
+use api::identity::Ins;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serve::{Call, Context, Violations};
 use std::sync::Arc;
 use store::random::Random;
 use store::time::Clock;
-use store::{Db, Engine, RequestKey};
+use store::{Db, Engine, Gather, RequestKey};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{enrolment_stream, parse, render, require, require_own};
-use crate::beneficiary::Outcome;
+use crate::beneficiary::{Known, Outcome};
 use crate::config::Checks;
 use crate::error::{Error, Result};
 use crate::{beneficiaries, enrolments};
@@ -26,6 +27,8 @@ pub(super) struct Register<DB: Engine> {
     pub(super) clock: Clock,
     pub(super) random: Random,
     pub(super) checks: Checks,
+    /// Who has a matricule, read for all who ask at the same time.
+    known: Gather<Ins, Option<Known>>,
 }
 
 /// Answers the calls of IdentifierService.
@@ -34,11 +37,18 @@ pub(crate) struct Identifiers<DB: Engine>(Arc<Register<DB>>);
 impl<DB: Engine> Identifiers<DB> {
     pub(crate) fn new(context: &Context<DB>, checks: Checks) -> Self {
         let (db, clock, random) = (context.db.clone(), context.clock.clone(), context.random.clone());
+        let known = Gather::start(db.clone(), |connection, asked: Vec<Ins>| {
+            Box::pin(async move {
+                let known = beneficiaries::by_matricules::<DB>(connection, &asked.iter().collect::<Vec<_>>()).await?;
+                Ok(asked.iter().map(|ins| known.get(ins).cloned()).collect())
+            })
+        });
         Self(Arc::new(Register {
             db,
             clock,
             random,
             checks,
+            known,
         }))
     }
 }
@@ -124,9 +134,7 @@ impl<DB: Engine> Register<DB> {
         let ins = parse::ins(&mut violations, request.ins.as_ref(), self.checks);
         let given = parse::given_traits(&mut violations, request.traits.as_ref());
         let (ins,) = violations.gather((ins,))?;
-        let mut connection = self.db.read().await?;
-        let mut known = beneficiaries::by_matricules::<DB>(&mut connection, &[&ins]).await?;
-        let known = known.remove(&ins).ok_or(Error::NotFound("beneficiary"))?;
+        let known = self.known.get(ins).await?.ok_or(Error::NotFound("beneficiary"))?;
         let differing = given.differing_from(&known.beneficiary.traits);
         Ok(pb::ResolveIdentifierResponse {
             dmp_id: known.beneficiary.dmp_id.as_str().to_owned(),

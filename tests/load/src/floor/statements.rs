@@ -6,15 +6,16 @@ pub(crate) const RESOLVE: &str =
      b.family_name AS family_name, b.given_names AS given_names, b.birth_date AS birth_date, b.sex AS sex,
      b.birth_place AS birth_place, b.identity_status AS identity_status, b.version AS version,
      b.created_at AS created_at, c.oid AS oid, c.matricule AS matricule FROM (VALUES ($1, $2)) AS v
-     JOIN matricules AS m ON m.oid = v.column1 AND m.matricule = v.column2
-     JOIN beneficiaries AS b ON b.dmp_id = m.dmp_id
-     JOIN matricules AS c ON c.dmp_id = m.dmp_id AND c.retirement = $3";
+     CROSS JOIN matricules AS m CROSS JOIN beneficiaries AS b CROSS JOIN matricules AS c
+     WHERE m.oid = v.column1 AND m.matricule = v.column2 AND b.dmp_id = m.dmp_id AND c.dmp_id = m.dmp_id
+     AND c.retirement = $3";
 pub(crate) const FACTS: &str =
-    "SELECT r.revision, f.fact_id, f.kind, f.subject, f.details, f.valid_until, f.recorded_at, f.recorded_by,
-            f.revision_from, f.revision_to, f.ended_at, f.secret
-     FROM dossier_revisions r LEFT JOIN facts f ON f.dmp_id = r.dmp_id AND f.revision_to IS NULL
-          AND f.subject IN ($2, $3, $4, $5, $6, $7, $8, $9)
-     WHERE r.dmp_id = $1";
+    "SELECT v.column1 AS place, r.revision, f.fact_id, f.kind, f.subject, f.details, f.valid_until,
+            f.recorded_at, f.recorded_by, f.revision_from, f.secret
+     FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)) AS v CROSS JOIN dossier_revisions r
+     LEFT JOIN facts f ON f.dmp_id = v.column2 AND f.revision_to IS NULL
+          AND f.subject IN (v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, v.column10)
+     WHERE r.dmp_id = v.column2";
 pub(crate) const DOSSIER: &str = "SELECT * FROM dossiers WHERE dmp_id = $1";
 pub(crate) const LIST: &str = "SELECT d.* FROM documents d WHERE d.dmp_id = $1 AND d.type_code NOT IN ($2, $3)
      AND (d.submitted_by = $4 OR EXISTS (SELECT 1 FROM document_authors a
@@ -49,12 +50,15 @@ pub(crate) const PUBLISH: &str =
     "INSERT INTO outbox (feed, key, payload, created_at, position) VALUES ($1, $2, $3, $4, NULL)";
 pub(crate) const HEADS: &str =
     "SELECT e.subject AS subject, e.sequence AS sequence, e.leaf_hash AS leaf_hash FROM (VALUES ($1)) AS v
-     JOIN journal_entries e ON e.subject = v.column1 AND e.log_id = $2
+     CROSS JOIN journal_entries e WHERE e.subject = v.column1 AND e.log_id = $2
      AND e.sequence = (SELECT MAX(m.sequence) FROM journal_entries m WHERE m.subject = v.column1 AND m.log_id = $3)";
 pub(crate) const ENTRY: &str =
     "INSERT INTO journal_entries (log_id, leaf_index, entry_id, subject, sequence, previous, recorded_at,
-     salt, payload, content, leaf_hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-pub(crate) const NODE: &str = "INSERT INTO journal_nodes (log_id, level, position, hash) VALUES ($1, $2, $3, $4)";
+     salt, payload, content, leaf_hash) SELECT * FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)) AS v
+     WHERE v.column1 IS NOT NULL";
+pub(crate) const NODE: &str =
+    "INSERT INTO journal_nodes (log_id, level, position, hash) SELECT * FROM (VALUES ($1, $2, $3, $4)) AS v
+     WHERE v.column1 IS NOT NULL";
 pub(crate) const LOCK: &str =
     "UPDATE journal_logs SET tree_size = tree_size WHERE log_id = $1 RETURNING tree_size AS tree_size";
 pub(crate) const SIZE: &str = "UPDATE journal_logs SET tree_size = $2 WHERE log_id = $1";

@@ -223,9 +223,8 @@ impl Supply {
             "",
             "",
         ];
-        let values = std::iter::once(dmp_id)
-            .chain(subjects)
-            .map(|text| Text(text.to_owned()));
+        let texts = std::iter::once(dmp_id).chain(subjects);
+        let values = std::iter::once(Number(0)).chain(texts.map(|text| Text(text.to_owned())));
         vec![Statement::new(sql::FACTS, values)]
     }
 

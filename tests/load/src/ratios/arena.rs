@@ -23,13 +23,16 @@ use crate::target::{Clients, Target};
 const DOCUMENT_BYTES: usize = 20_000;
 const DEADLINE: Duration = Duration::from_secs(60);
 
+const NO_FLOORS: &str = "nothing was to be compared to its statements";
+
 /// Who contends.
 pub(super) struct Arena {
     clients: Clients,
     population: Population,
     scenario: Scenario,
     echo: echo::Floor,
-    floors: Box<dyn Floors>,
+    /// Only where something is compared to S.
+    floors: Option<Box<dyn Floors>>,
     dice: Dice,
 }
 
@@ -50,19 +53,21 @@ impl Arena {
             }],
             ..Scenario::default()
         };
-        scenario.mix.consent = 0;
-        scenario.mix.withdraw = 0;
+        if asked.calls.is_none() {
+            scenario.mix.consent = 0;
+            scenario.mix.withdraw = 0;
+        }
         let clients = Clients::new(target, asked.connections, DEADLINE)?;
-        let floors = bases::open(
-            asked.floor_database.as_deref(),
-            asked.documents,
-            target.clock.clone(),
-            target.random.clone(),
-        );
+        let population = Population::settle(target, &clients, &scenario, (0, 1)).await?;
+        let (clock, random) = (target.clock.clone(), target.random.clone());
+        let floors = match asked.calls {
+            None => Some(bases::open(asked.floor_database.as_deref(), asked.documents, clock, random).await?),
+            Some(_) => None,
+        };
         let tls = target.tls.as_ref().map(|_| target.clock.clone());
         Ok(Self {
-            population: Population::settle(target, &clients, &scenario, (0, 1)).await?,
-            floors: floors.await?,
+            population,
+            floors,
             echo: echo::Floor::start(asked.connections, tls).await?,
             dice: Dice::seeded(asked.seed),
             clients,
@@ -78,6 +83,9 @@ impl Arena {
             rate: None,
         });
         let full = rounds(asked, &entrants).await.map_err(failed)?;
+        if asked.calls.is_some() {
+            return Ok(Row::of(subject, &full, None));
+        }
         let entrants = Each {
             ours: entrants.ours.at(rate(&full, |round| Some(&round.ours)) / 2.0),
             echo: entrants.echo.at(rate(&full, |round| Some(&round.echo)) / 2.0),
@@ -86,7 +94,7 @@ impl Arena {
                 .map(|entrant| entrant.at(rate(&full, |round| round.statements.as_ref()) / 2.0)),
         };
         let half = rounds(asked, &entrants).await.map_err(failed)?;
-        Ok(Row::of(subject, &full, &half))
+        Ok(Row::of(subject, &full, Some(&half)))
     }
 
     fn contenders(self: &Arc<Self>, subject: &Subject) -> Each<Contender> {
@@ -105,21 +113,21 @@ impl Arena {
     }
 
     fn statements(self: Arc<Self>, of: Floored) -> BoxFuture<'static, Result<(), String>> {
-        Box::pin(async move { self.floors.statements(of).await })
+        Box::pin(async move { self.floors.as_ref().ok_or(NO_FLOORS)?.statements(of).await })
     }
 
     fn ours(self: Arc<Self>, of: Floored) -> BoxFuture<'static, Result<(), String>> {
         Box::pin(async move {
             let Floored::Call(operation) = of else {
-                return self.floors.append().await;
+                return self.floors.as_ref().ok_or(NO_FLOORS)?.append().await;
             };
             let dice = self.dice.another();
             let call = Call::choose(operation, &self.scenario, &self.population, &self.clients, &dice);
             let call = call.ok_or("nobody to call about")?;
-            call.attempt(&self.clients)
-                .await
-                .map(drop)
-                .map_err(|ending: Ending| ending.to_string())
+            let ended = call.attempt(&self.clients).await;
+            let told = ended.as_ref().map(|_| ()).map_err(Ending::to_string);
+            call.remember(ended, &self.population);
+            told
         })
     }
 }

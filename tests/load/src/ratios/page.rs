@@ -27,7 +27,7 @@ impl Ratios {
                 "at most",
                 "reached",
             ],
-            self.rows.iter().map(at_half),
+            self.rows.iter().filter_map(at_half),
         );
         page += &heading("Latencies at full speed, in milliseconds");
         page += &table(
@@ -107,9 +107,9 @@ fn at_full(row: &Row) -> Vec<String> {
     ]
 }
 
-fn at_half(row: &Row) -> Vec<String> {
-    let half = &row.at_half;
-    vec![
+fn at_half(row: &Row) -> Option<Vec<String>> {
+    let half = row.at_half.as_ref()?;
+    Some(vec![
         row.name.clone(),
         pair(half.ours_ms),
         pair(half.echo_ms),
@@ -117,7 +117,7 @@ fn at_half(row: &Row) -> Vec<String> {
         format!("{:.1}", half.of_slower),
         half.aim.to_string(),
         yes(half.reaches()).to_owned(),
-    ]
+    ])
 }
 
 fn table(titles: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {

@@ -19,6 +19,19 @@ pub(super) struct Subject {
     pub(super) leaves_out: &'static str,
 }
 
+impl Subject {
+    /// A kind of call beside E alone.
+    pub(super) fn alone(operation: Operation) -> Self {
+        Self {
+            name: operation.name(),
+            of: Floored::Call(operation),
+            statements: false,
+            aims: (0.0, 0.0),
+            leaves_out: "E: everything but a call",
+        }
+    }
+}
+
 pub(super) const SUBJECTS: [Subject; 7] = [
     Subject {
         name: "resolve",

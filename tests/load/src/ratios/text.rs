@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Ratios, Row};
+use super::Ratios;
 
 impl Ratios {
     /// For a terminal: ratios first.
@@ -14,7 +14,9 @@ impl Ratios {
             self.beside_a_peer(),
             self.left_out(),
         ];
-        parts.map(|part| part.trim_end().to_owned() + "\n").join("\n")
+        let told = parts.iter().filter(|part| !part.is_empty());
+        let told: Vec<String> = told.map(|part| part.trim_end().to_owned() + "\n").collect();
+        told.join("\n")
     }
 
     fn full_speed(&self) -> String {
@@ -55,12 +57,19 @@ impl Ratios {
     }
 
     fn at_half(&self) -> String {
+        if self.rows.iter().all(|row| row.at_half.is_none()) {
+            return String::new();
+        }
         let mut text = format!(
             "when calls arrive at half of that rate, whatever is answered, each at half of its own:\n{:<15} {:>16} {:>16} \
              {:>16}  {:>20} {:>4}\n",
             "", "ours p50/p99 ms", "E p50/p99 ms", "S p50/p99 ms", "p99 to slower floor", ""
         );
-        for Row { name, at_half, .. } in &self.rows {
+        for (name, at_half) in self
+            .rows
+            .iter()
+            .filter_map(|row| Some((&row.name, row.at_half.as_ref()?)))
+        {
             let _infallible = writeln!(
                 text,
                 "{name:<15} {:>16} {:>16} {:>16}  {:>20} {:>4}",

@@ -9,69 +9,36 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "../stage/seen.rs"]
+mod seen;
 #[path = "../stage/target.rs"]
 mod target;
 
 use journeys::Stage;
 use load::{DocumentSize, Mix, Operation, Phase, Play, Process, Scenario, Sizes, floor_statements, run};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
 use testkit::{Bench, Engine};
-use tracing::field::{Field, Visit};
-use tracing_subscriber::layer::{Context, SubscriberExt};
 
+use seen::Seen;
 use target::target;
 
-/// What the services run and the floors leave out: the staging, which lets a change and its entry commit together before
+/// What the services run and the floors leave out: what stands around the jobs of a batch; the staging, which lets a change and its entry commit together before
 /// the entry has its place in the log; and what goes on beside the calls.
-const LEFT_OUT: [&str; 10] = [
+const LEFT_OUT: [&str; 13] = [
+    "BEGIN IMMEDIATE",
+    " job",
+    "COMMIT",
     "INSERT INTO journal_staged",
     "DELETE FROM journal_staged",
     "JOIN journal_staged",
     "FROM journal_staged",
-    "JOIN journal_entries e ON e.entry_id",
+    "JOIN journal_entries e WHERE e.entry_id",
     "SELECT 1",
     "FROM feed_head",
     "UPDATE feed_head",
     "FROM outbox",
     "UPDATE outbox",
 ];
-
-#[derive(Clone, Default)]
-struct Seen(Arc<Mutex<BTreeMap<String, u64>>>);
-
-/// The text of a statement: in full where it is long, as its summary where it is short.
-#[derive(Default)]
-struct Text {
-    full: String,
-    summary: String,
-}
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.record_str(field, &format!("{value:?}"));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "db.statement" => value.clone_into(&mut self.full),
-            "summary" => value.clone_into(&mut self.summary),
-            _ => {}
-        }
-    }
-}
-
-impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Seen {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() != "sqlx::query" {
-            return;
-        }
-        let mut text = Text::default();
-        event.record(&mut text);
-        let text = if text.full.is_empty() { text.summary } else { text.full };
-        *self.0.lock().unwrap().entry(plain(&text)).or_default() += 1;
-    }
-}
 
 /// Without what does not matter: breaks, names of parameters, and how many rows an insertion has.
 fn plain(text: &str) -> String {
@@ -87,13 +54,22 @@ fn plain(text: &str) -> String {
     }
     let words: Vec<&str> = plain.split_whitespace().collect();
     let mut plain = words.join(" ").replace("( ", "(").replace(" )", ")");
-    for width in [4, 11] {
+    for width in [1, 2, 4, 10, 11] {
         let row = format!("({})", vec!["?"; width].join(", "));
         while plain.contains(&format!("{row}, {row}")) {
             plain = plain.replace(&format!("{row}, {row}"), &row);
         }
     }
     plain
+}
+
+/// The same statements, each [`plain`].
+fn plainly(seen: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let mut plainly = BTreeMap::new();
+    for (text, times) in seen {
+        *plainly.entry(plain(&text)).or_default() += times;
+    }
+    plainly
 }
 
 fn only(operation: Operation) -> Mix {
@@ -143,15 +119,14 @@ fn scenario(operation: Operation) -> Scenario {
 /// On SQLite; that both engines get the same text is the rule of the house.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_floors_run_the_statements_of_the_services() {
-    let seen = Seen::default();
-    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(seen.clone())).unwrap();
+    let seen = Seen::listen();
     let stage = Stage::on(Bench::new(Engine::Sqlite).unwrap()).await;
     let target = target(&stage);
     let play = async |operation| {
-        seen.0.lock().unwrap().clear();
+        seen.take();
         let report = run(&target, scenario(operation), Play::default(), std::future::pending());
         let done = report.await.unwrap().total().done();
-        (done, std::mem::take(&mut *seen.0.lock().unwrap()))
+        (done, plainly(seen.take()))
     };
     // Settles the population; afterwards only a sample of it is looked for, with less than a call's number of statements.
     play(Operation::Resolve).await;
