@@ -492,6 +492,7 @@ async fn load(data: PathBuf, asked: Load) -> Outcome {
             messaging: endpoints.messaging,
         }),
         issuer: home.people()?,
+        dossier_log: home.journal_verifier("dossier"),
         path: data,
     };
     Ok(if asked.execute(folder).await? {

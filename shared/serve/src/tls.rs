@@ -385,6 +385,41 @@ impl Server {
     }
 }
 
+/// Takes connections over TLS exactly as the services do, with a certificate that stays: for what services are measured
+/// against.
+#[derive(Clone)]
+pub struct Acceptor(Server);
+
+impl Acceptor {
+    /// Shows this certificate (PEM, with the chain up to its authority), whose private key is `key` (PEM). `trust`,
+    /// `trust_domain` and `clock` are as for [`Client::new`].
+    ///
+    /// # Errors
+    /// [`TlsError`] when one cannot be read, or they do not belong together.
+    pub fn new(chain: &[u8], key: &[u8], trust: &[u8], trust_domain: &str, clock: Clock) -> Result<Self, TlsError> {
+        Ok(Self(Server {
+            domain: TrustDomain::parse(trust_domain)?,
+            own: Live::fixed(OwnCertificate::read(chain, key)?),
+            trust: Live::fixed(Trust::read(trust)?),
+            clock,
+        }))
+    }
+
+    /// Greets a client.
+    ///
+    /// # Errors
+    /// When the two do not agree, or the connection breaks.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<server::TlsStream<TcpStream>> {
+        Ok(self.0.accept(stream).await?.0)
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Acceptor({})", self.0.domain.0)
+    }
+}
+
 fn invalid(key: &'static str) -> impl Fn(TlsError) -> Invalid {
     move |error| Invalid::new(format!("tls.{key}"), error.to_string())
 }

@@ -6,13 +6,13 @@ use api::identifier::v1 as identifier;
 use api::messaging::v1 as messaging;
 use dossier::read_document_response::Part as Read;
 use dossier::submit_document_request::Part;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::dice::Dice;
 use crate::document::{compose, sha256, unique_id};
 use crate::ledger::Entry;
 use crate::operation::{Ending, Operation};
-use crate::person::{Person, holder, physician};
+use crate::person::{Person, administrator, holder, physician};
 use crate::population::{Fickle, Mailbox, Population, creation_consent};
 use crate::scenario::Scenario;
 use crate::target::Clients;
@@ -75,6 +75,10 @@ pub(crate) enum Call {
         request_id: String,
         fickle: Fickle,
         consent_id: String,
+    },
+    Enrol {
+        request_id: String,
+        person: Person,
     },
 }
 
@@ -199,13 +203,17 @@ impl Call {
             }),
             Operation::Consent => Self::consent(population, clients, dice, false),
             Operation::Withdraw => Self::consent(population, clients, dice, true),
+            Operation::Enrol => Some(Self::Enrol {
+                request_id: clients.request_id(),
+                person: population.newcomer()?,
+            }),
         }
     }
 
     fn consent(population: &Population, clients: &Clients, dice: &Dice, withdraw: bool) -> Option<Self> {
         let wanted = population.take_fickle(withdraw, dice);
-        let fickle = wanted.or_else(|| population.take_fickle(!withdraw, dice))?;
-        let request_id = clients.request_id();
+        let mut fickle = wanted.or_else(|| population.take_fickle(!withdraw, dice))?;
+        let request_id = fickle.unanswered.take().unwrap_or_else(|| clients.request_id());
         Some(match fickle.consent_id.clone() {
             Some(consent_id) => Self::Withdraw {
                 request_id,
@@ -229,6 +237,7 @@ impl Call {
             Self::Watch { .. } => Operation::Watch,
             Self::Consent { .. } => Operation::Consent,
             Self::Withdraw { .. } => Operation::Withdraw,
+            Self::Enrol { .. } => Operation::Enrol,
         }
     }
 
@@ -236,7 +245,7 @@ impl Call {
     pub(crate) fn writes(&self) -> bool {
         matches!(
             self,
-            Self::Submit { .. } | Self::Send { .. } | Self::Consent { .. } | Self::Withdraw { .. }
+            Self::Submit { .. } | Self::Send { .. } | Self::Consent { .. } | Self::Withdraw { .. } | Self::Enrol { .. }
         )
     }
 
@@ -263,8 +272,10 @@ impl Call {
                 if answer.document.is_none_or(|document| document.sha256 != *sha256) {
                     return Err(Ending::Wrong("document"));
                 }
+                let receipt = answer.receipt.and_then(|receipt| receipt.entry_id.parse().ok());
+                let entry_id = receipt.ok_or(Ending::Wrong("receipt"))?;
                 Ok(Brought {
-                    acknowledged: Some(Entry::document(dmp_id, professional_id, unique_id, sha256)),
+                    acknowledged: Some(Entry::document(dmp_id, professional_id, unique_id, sha256, entry_id)),
                     ..Brought::bytes(content.len())
                 })
             }
@@ -322,6 +333,7 @@ impl Call {
                     ..Brought::default()
                 })
             }
+            Self::Enrol { request_id, person } => enrol(clients, request_id, person).await,
         }
     }
 
@@ -338,15 +350,16 @@ impl Call {
                 consent_id: brought.consent_id,
                 ..fickle
             }),
-            // Given by an earlier call whose answer was lost: under which id is not known.
-            (Self::Consent { .. }, Err(Ending::Refused(Code::AlreadyExists, _))) => {}
-            (Self::Withdraw { fickle, .. }, Ok(_) | Err(Ending::Refused(Code::FailedPrecondition, _))) => {
+            (Self::Withdraw { fickle, .. }, Ok(_)) => population.release(Fickle {
+                consent_id: None,
+                ..fickle
+            }),
+            (Self::Consent { request_id, fickle } | Self::Withdraw { request_id, fickle, .. }, Err(_)) => {
                 population.release(Fickle {
-                    consent_id: None,
+                    unanswered: Some(request_id),
                     ..fickle
                 });
             }
-            (Self::Consent { fickle, .. } | Self::Withdraw { fickle, .. }, Err(_)) => population.release(fickle),
             _ => {}
         }
     }
@@ -396,6 +409,21 @@ async fn resolve(clients: &Clients, professional_id: &str, ins: &identifier::Ins
     let request = clients.ask(&physician(professional_id), request)?;
     clients.identifiers().resolve_identifier(request).await?;
     Ok(Brought::default())
+}
+
+async fn enrol(clients: &Clients, request_id: &str, person: &Person) -> Result<Brought, Ending> {
+    let request = identifier::EnrolBeneficiaryRequest {
+        request_id: request_id.to_owned(),
+        ins: Some(person.ins()),
+        traits: Some(person.traits()),
+        identity_status: identifier::IdentityStatus::Qualified.into(),
+    };
+    let request = clients.ask(&administrator(), request)?;
+    let enrolled = clients.identifiers().enrol_beneficiary(request).await?.into_inner();
+    Ok(Brought {
+        acknowledged: Some(Entry::beneficiary(&enrolled.dmp_id, &person.matricule)),
+        ..Brought::default()
+    })
 }
 
 async fn authorize(clients: &Clients, dmp_id: &str, professional_id: &str) -> Result<Brought, Ending> {

@@ -1,6 +1,7 @@
 //! The operator's command line: `dmp load …`.
 
 use clap::{Args, Subcommand};
+use journal::VerifierKey;
 use serve::TokenIssuer;
 use serve::tls::Client as Tls;
 use std::io::{Read, Write};
@@ -14,6 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
 use crate::export::export;
+use crate::population::Population;
 use crate::ratios::{Measure, measure};
 use crate::report::Report;
 use crate::run::{Play, run};
@@ -21,6 +23,9 @@ use crate::scenario::Scenario;
 use crate::target::{Clients, Endpoints, Target};
 use crate::usage::Watched;
 use crate::{LoadError, ledger};
+
+/// Lines told of each thing that is wrong; the rest is counted.
+const TOLD_MAX: usize = 20;
 
 /// What `dmp load` can do.
 #[derive(Debug, Subcommand)]
@@ -31,7 +36,8 @@ pub enum Load {
     Export(Export),
     /// Compare each kind of call to its floors, in turn: a bare gRPC call, and its SQL statements alone
     Ratios(Compare),
-    /// Read back everything that a ledger says was acknowledged; fails when something is lost, unclear or late
+    /// Read back everything that a ledger says was acknowledged, and verify its dossiers' journals; fails when something is
+    /// lost, unclear or late
     Check(Check),
 }
 
@@ -120,6 +126,9 @@ pub struct Compare {
     /// Write the ratios as JSON
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Write the ratios as one page with plots
+    #[arg(long)]
+    html: Option<PathBuf>,
 }
 
 /// `dmp load check`.
@@ -157,6 +166,8 @@ pub struct Folder {
     pub trust: Option<(PathBuf, String)>,
     /// Mints its tokens.
     pub issuer: TokenIssuer,
+    /// The public key of its dossiers' journal, as a file.
+    pub dossier_log: PathBuf,
 }
 
 impl std::fmt::Debug for Folder {
@@ -269,7 +280,7 @@ impl Run {
         let reports = tempfile::tempdir().map_err(|source| LoadError::file(Path::new("."), source))?;
         let clients = Clients::new(target, scenario.connections, scenario.deadline())?;
         // Once and before the others look for it.
-        crate::population::Population::settle(target, &clients, &scenario, (0, shares)).await?;
+        Population::settle(target, &clients, &scenario, (0, shares)).await?;
         let report_of = |share: usize| reports.path().join(format!("{share}.json"));
         let others = (1..shares).map(|share| self.start(share, &report_of(share)));
         let mut others = others.collect::<Result<Vec<Child>, _>>()?;
@@ -331,7 +342,7 @@ impl Run {
     }
 }
 
-/// The arguments but `--processes`, `--json` and what belongs to them, and `--quiet`.
+/// The arguments but `--processes`, `--json`, `--html` and what belongs to them, and `--quiet`.
 fn without_processes(arguments: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
     let mut kept = Vec::new();
     let mut skip = false;
@@ -365,6 +376,9 @@ impl Compare {
         if let Some(path) = &self.json {
             write(path, &json(&ratios)?)?;
         }
+        if let Some(path) = &self.html {
+            write(path, &ratios.page())?;
+        }
         say(&ratios.text());
         Ok(true)
     }
@@ -372,8 +386,9 @@ impl Compare {
 
 impl Check {
     async fn execute(self, folder: Folder) -> Result<bool, LoadError> {
+        let key = verifier(&folder.dossier_log)?;
         let target = self.reach.target(folder)?;
-        let found = ledger::check(&self.ledger, &target).await?;
+        let found = ledger::check(&self.ledger, &target, &key).await?;
         let report = match std::fs::read_to_string(beside(&self.ledger)) {
             Ok(text) => {
                 Some(serde_json::from_str::<Report>(&text).map_err(|error| LoadError::Report(error.to_string()))?)
@@ -381,27 +396,49 @@ impl Check {
             // A load that was killed wrote none; what it acknowledged is in the ledger all the same.
             Err(_) => None,
         };
-        let (unclear, late) = report
-            .as_ref()
-            .map_or((0, 0), |report| (report.unclear(), report.outlived()));
-        if let Some(report) = &report {
-            say(&report.text());
-        }
         for (kind, count) in &found.entries {
             say(&format!("acknowledged: {count} {kind}\n"));
         }
-        for line in found.lost.iter().take(20) {
-            say(&format!("LOST {line}\n"));
+        for (heading, lines) in [
+            ("LOST", &found.lost),
+            ("NOT ANSWERED", &found.unanswered),
+            ("NOT PROVED", &found.unproved),
+        ] {
+            let told = lines.iter().take(TOLD_MAX);
+            told.for_each(|line| say(&format!("{heading} {line}\n")));
         }
-        for line in found.unanswered.iter().take(20) {
-            say(&format!("NOT ANSWERED {line}\n"));
-        }
-        let (lost, unanswered) = (found.lost.len(), found.unanswered.len());
+        let calls_well = report.as_ref().is_none_or(tell_calls);
+        let (lost, unanswered, unproved) = (found.lost.len(), found.unanswered.len(), found.unproved.len());
         say(&format!(
-            "lost: {lost}, not answered: {unanswered}, unclear: {unclear}, late: {late}\n"
+            "journals proved complete: {}, not: {unproved}; lost: {lost}, not answered: {unanswered}\n",
+            found.proved
         ));
-        Ok(lost == 0 && unanswered == 0 && unclear == 0 && late == 0 && !found.entries.is_empty())
+        Ok(calls_well && lost + unanswered + unproved == 0 && !found.entries.is_empty())
     }
+}
+
+/// Tells how the calls of a load ended, and whether all of them ended clearly and in time.
+fn tell_calls(report: &Report) -> bool {
+    let refused = report.refused();
+    for (ending, count) in &refused {
+        say(&format!("refused: {count} {ending}\n"));
+    }
+    let (unclear, late) = (report.unclear(), report.outlived());
+    say(&format!(
+        "requests: {}, refused: {}, unclear: {unclear}, late: {late}\n",
+        report.tries(),
+        refused.values().sum::<u64>()
+    ));
+    unclear + late == 0
+}
+
+/// The public key of a journal.
+fn verifier(path: &Path) -> Result<VerifierKey, LoadError> {
+    let text = std::fs::read_to_string(path).map_err(|source| LoadError::file(path, source))?;
+    VerifierKey::parse(text.trim_end()).map_err(|error| LoadError::Key {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    })
 }
 
 /// The report of a load that kept a ledger.

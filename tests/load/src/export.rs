@@ -1,4 +1,4 @@
-//! Requests for other tools: the same calls, as files that ghz, k6 and h2load read.
+//! Requests for other tools: the same calls, as files that ghz, k6 and h2load read; and the floors that only read, for pgbench.
 
 use api::consent::v1 as consent;
 use api::dossier::v1 as dossier;
@@ -13,7 +13,8 @@ use std::path::Path;
 
 use crate::LoadError;
 use crate::call::submission;
-use crate::document::{Filler, compose, sha256, unique_id};
+use crate::document::{Filler, compose, first_extension, sha256, unique_id};
+use crate::floor::pgbench::{self, Script};
 use crate::person::{Person, physician};
 use crate::population::Population;
 use crate::scenario::Scenario;
@@ -56,6 +57,14 @@ pub async fn export(target: &Target, scenario: &Scenario, folder: &Path) -> Resu
         how.push_str(&h2load(first));
         write(&folder.join("k6.js"), k6(first, target.tls.is_some()).as_bytes())?;
     }
+    how.push_str(PGBENCH);
+    for script in pgbench::scripts() {
+        write(
+            &folder.join(format!("pgbench-{}.sql", script.name)),
+            script.text.as_bytes(),
+        )?;
+        how.push_str(&pgbench(&script));
+    }
     write(
         &folder.join("metadata.json"),
         metadata(&clients, &population)?.as_bytes(),
@@ -68,6 +77,9 @@ whose token is in `metadata.json` and good for half an hour: export again when i
 yourself. `submit.json` is the list of messages of one deposit.\n\n\
 These tools are closed-loop unless told otherwise, and repeat the same requests: writes are answered from memory the second \
 time (request_id). h2load does not look at grpc-status.\n\n";
+
+const PGBENCH: &str =
+    "\nS without this program, on the schemas that `dmp load ratios --floor-database URL` has left there:\n\n";
 
 /// What all requests are about: the first physician and the dossiers that let it in.
 fn requests(
@@ -115,7 +127,7 @@ fn requests(
         let (number, dmp_id) = dossier_of(turn)?;
         one(&dossier::ReadDocumentRequest {
             dmp_id,
-            unique_id: unique_id(&crate::document::first_extension(scenario.seed, number, 0)),
+            unique_id: unique_id(&first_extension(scenario.seed, number, 0)),
             context: None,
         })
     };
@@ -264,6 +276,13 @@ fn h2load(requests: &Exported) -> String {
         "\n    h2load -c 4 -m 16 -D 30 -d request.bin -H 'content-type: application/grpc' -H 'te: trailers' \\\n      \
          -H \"authorization: $(jq -r .authorization metadata.json)\" {}/{}/{}\n\n    k6 run k6.js\n",
         requests.address, requests.service, requests.method
+    )
+}
+
+fn pgbench(script: &Script) -> String {
+    format!(
+        "    PGOPTIONS='-c search_path={}' pgbench -n -M prepared -c 64 -j 2 -T 30 -f pgbench-{}.sql URL\n",
+        script.schema, script.name
     )
 }
 

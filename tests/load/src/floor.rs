@@ -6,7 +6,9 @@
 mod base;
 pub(crate) mod bases;
 pub(crate) mod echo;
+pub(crate) mod pgbench;
 mod schemas;
+mod secured;
 mod statement;
 mod statements;
 pub(crate) mod supply;

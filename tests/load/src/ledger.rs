@@ -1,10 +1,13 @@
 //! What was acknowledged must be found again: the ledger of a load that runs while services are killed and cut off.
 //!
 //! Each acknowledged write is a line, appended before the next call is thought of. Afterwards everything is read back,
-//! with its digest; what is not there is lost, and nothing may be.
+//! with its digest; what is not there is lost, and nothing may be. The journal of every dossier named must prove itself
+//! complete, with the entry of each acknowledged deposit.
 
 use api::consent::v1 as consent;
+use api::identifier::v1 as identifier;
 use futures::{StreamExt, stream};
+use journal::VerifierKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -12,12 +15,15 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use uuid::Uuid;
 
 use crate::LoadError;
 use crate::call::{message, read};
 use crate::document::sha256;
+use crate::history::{Unproved, prove};
 use crate::operation::Ending;
-use crate::person::holder;
+use crate::patience::patiently;
+use crate::person::{administrator, holder};
 use crate::population::Mailbox;
 use crate::target::{Clients, Target};
 
@@ -26,9 +32,6 @@ const READERS: usize = 16;
 /// Connections to each service, and how long a reading may take.
 const CONNECTIONS: usize = 4;
 const DEADLINE: Duration = Duration::from_secs(30);
-/// A service that is still starting is asked again.
-const TRIES: usize = 60;
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Something acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +42,8 @@ pub(crate) enum Entry {
         professional_id: String,
         unique_id: String,
         sha256: String,
+        /// Of the journal, as the receipt names it.
+        entry_id: Uuid,
     },
     /// A consent that was recorded.
     Consent { dmp_id: String, consent_id: String },
@@ -51,15 +56,24 @@ pub(crate) enum Entry {
         message_id: String,
         sha256: String,
     },
+    /// Somebody who was enrolled.
+    Beneficiary { dmp_id: String, matricule: String },
 }
 
 impl Entry {
-    pub(crate) fn document(dmp_id: &str, professional_id: &str, unique_id: &str, sha256: &[u8]) -> Self {
+    pub(crate) fn document(
+        dmp_id: &str,
+        professional_id: &str,
+        unique_id: &str,
+        sha256: &[u8],
+        entry_id: Uuid,
+    ) -> Self {
         Self::Document {
             dmp_id: dmp_id.to_owned(),
             professional_id: professional_id.to_owned(),
             unique_id: unique_id.to_owned(),
             sha256: hex::encode(sha256),
+            entry_id,
         }
     }
 
@@ -86,23 +100,32 @@ impl Entry {
         }
     }
 
+    pub(crate) fn beneficiary(dmp_id: &str, matricule: &str) -> Self {
+        Self::Beneficiary {
+            dmp_id: dmp_id.to_owned(),
+            matricule: matricule.to_owned(),
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Document { .. } => "document",
             Self::Consent { .. } => "consent",
             Self::Withdrawal { .. } => "withdrawal",
             Self::Message { .. } => "message",
+            Self::Beneficiary { .. } => "beneficiary",
         }
     }
 
     fn parse(line: &str) -> Option<Self> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         let entry = match words.as_slice() {
-            [kind, dmp_id, professional_id, unique_id, sha256] if kind == "document" => Self::Document {
+            [kind, dmp_id, professional_id, unique_id, sha256, entry_id] if kind == "document" => Self::Document {
                 dmp_id: dmp_id.clone(),
                 professional_id: professional_id.clone(),
                 unique_id: unique_id.clone(),
                 sha256: sha256.clone(),
+                entry_id: entry_id.parse().ok()?,
             },
             [kind, dmp_id, consent_id] if kind == "consent" => Self::consent(dmp_id, consent_id),
             [kind, dmp_id, consent_id] if kind == "withdrawal" => Self::withdrawal(dmp_id, consent_id),
@@ -112,6 +135,7 @@ impl Entry {
                 message_id: message_id.clone(),
                 sha256: sha256.clone(),
             },
+            [kind, dmp_id, matricule] if kind == "beneficiary" => Self::beneficiary(dmp_id, matricule),
             _ => return None,
         };
         Some(entry)
@@ -127,7 +151,11 @@ impl fmt::Display for Entry {
                 professional_id,
                 unique_id,
                 sha256,
-            } => write!(formatter, "{kind} {dmp_id} {professional_id} {unique_id} {sha256}"),
+                entry_id,
+            } => write!(
+                formatter,
+                "{kind} {dmp_id} {professional_id} {unique_id} {sha256} {entry_id}"
+            ),
             Self::Consent { dmp_id, consent_id } | Self::Withdrawal { dmp_id, consent_id } => {
                 write!(formatter, "{kind} {dmp_id} {consent_id}")
             }
@@ -137,6 +165,7 @@ impl fmt::Display for Entry {
                 message_id,
                 sha256,
             } => write!(formatter, "{kind} {professional_id} {mailbox_id} {message_id} {sha256}"),
+            Self::Beneficiary { dmp_id, matricule } => write!(formatter, "{kind} {dmp_id} {matricule}"),
         }
     }
 }
@@ -169,30 +198,28 @@ pub struct Found {
     pub entries: BTreeMap<&'static str, usize>,
     /// Entries that are not there as they were acknowledged.
     pub lost: Vec<String>,
-    /// Entries that could not be asked about.
+    /// Entries and journals that could not be asked about.
     pub unanswered: Vec<String>,
+    /// Dossiers whose journal proved itself complete, with an entry for each acknowledged deposit.
+    pub proved: usize,
+    /// Those whose journal did not, and why.
+    pub unproved: Vec<String>,
 }
 
-/// Reads back everything that a ledger names.
+/// Reads back everything that a ledger names, and verifies the journals of its dossiers with the log's public key.
 ///
 /// # Errors
 /// [`LoadError`] when the file cannot be read, or is no ledger.
-pub async fn check(path: &Path, target: &Target) -> Result<Found, LoadError> {
+pub async fn check(path: &Path, target: &Target, key: &VerifierKey) -> Result<Found, LoadError> {
     let clients = &Clients::new(target, CONNECTIONS, DEADLINE)?;
-    let text = std::fs::read_to_string(path).map_err(|source| LoadError::file(path, source))?;
+    let entries = entries(path)?;
     let mut found = Found::default();
-    let mut entries = BTreeSet::new();
-    // A process that was killed may have left half a line: it was not acknowledged to anybody.
-    for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
-        let entry = Entry::parse(line).ok_or_else(|| LoadError::Ledger(line.to_owned()))?;
-        entries.insert(entry);
-    }
     for entry in &entries {
         *found.entries.entry(entry.kind()).or_default() += 1;
     }
     let asking = entries
         .iter()
-        .map(|entry| async move { (entry, ask(entry, clients).await) });
+        .map(|entry| async move { (entry, patiently(async || is_there(entry, clients).await).await) });
     let mut asking = stream::iter(asking).buffer_unordered(READERS);
     while let Some((entry, answer)) = asking.next().await {
         match answer {
@@ -203,18 +230,40 @@ pub async fn check(path: &Path, target: &Target) -> Result<Found, LoadError> {
             Err(ending) => found.unanswered.push(format!("{entry}: {ending}")),
         }
     }
+    let dossiers = deposits(&entries);
+    let proving = dossiers
+        .iter()
+        .map(|(dmp_id, deposits)| async move { (dmp_id, prove(clients, dmp_id, deposits, key).await) });
+    let mut proving = stream::iter(proving).buffer_unordered(READERS);
+    while let Some((dmp_id, proved)) = proving.next().await {
+        match proved {
+            Ok(()) => found.proved += 1,
+            Err(Unproved::Unanswered(ending)) => found.unanswered.push(format!("journal {dmp_id}: {ending}")),
+            Err(fault) => found.unproved.push(format!("journal {dmp_id}: {fault}")),
+        }
+    }
     Ok(found)
 }
 
-async fn ask(entry: &Entry, clients: &Clients) -> Result<bool, Ending> {
-    let mut tries = 0;
-    loop {
-        match is_there(entry, clients).await {
-            Err(ending) if ending.is_clear() && tries < TRIES => tries += 1,
-            answer => return answer,
+/// The lines of a ledger, each once.
+fn entries(path: &Path) -> Result<BTreeSet<Entry>, LoadError> {
+    let text = std::fs::read_to_string(path).map_err(|source| LoadError::file(path, source))?;
+    // A process that was killed may have left half a line: it was not acknowledged to anybody.
+    let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    lines
+        .map(|line| Entry::parse(line).ok_or_else(|| LoadError::Ledger(line.to_owned())))
+        .collect()
+}
+
+/// By dossier, the journal's entries of the deposits that were acknowledged.
+fn deposits(entries: &BTreeSet<Entry>) -> BTreeMap<&str, BTreeSet<Uuid>> {
+    let mut dossiers = BTreeMap::<&str, BTreeSet<Uuid>>::new();
+    for entry in entries {
+        if let Entry::Document { dmp_id, entry_id, .. } = entry {
+            dossiers.entry(dmp_id).or_default().insert(*entry_id);
         }
-        tokio::time::sleep(PAUSE).await;
     }
+    dossiers
 }
 
 /// Whether an entry is as it was acknowledged.
@@ -225,6 +274,7 @@ async fn is_there(entry: &Entry, clients: &Clients) -> Result<bool, Ending> {
             professional_id,
             unique_id,
             sha256: expected,
+            ..
         } => {
             let (content, _) = read(clients, dmp_id, professional_id, unique_id).await?;
             Ok(hex::encode(sha256(&content)) == *expected)
@@ -249,7 +299,19 @@ async fn is_there(entry: &Entry, clients: &Clients) -> Result<bool, Ending> {
             let body = message(clients, &mailbox, message_id).await?;
             Ok(hex::encode(sha256(body.as_bytes())) == *expected)
         }
+        Entry::Beneficiary { dmp_id, matricule } => {
+            let ins = beneficiary(clients, dmp_id).await?.ins;
+            Ok(ins.is_some_and(|ins| ins.matricule == *matricule))
+        }
     }
+}
+
+async fn beneficiary(clients: &Clients, dmp_id: &str) -> Result<identifier::Beneficiary, Ending> {
+    let request = identifier::GetBeneficiaryRequest {
+        dmp_id: dmp_id.to_owned(),
+    };
+    let request = clients.ask(&administrator(), request)?;
+    Ok(clients.identifiers().get_beneficiary(request).await?.into_inner())
 }
 
 async fn consent_of(clients: &Clients, dmp_id: &str, consent_id: &str) -> Result<consent::Consent, Ending> {
@@ -277,10 +339,11 @@ mod tests {
             first_message: String::new(),
         };
         let entries = [
-            Entry::document("1", "899", "2.25.1^X", &[1, 2]),
+            Entry::document("1", "899", "2.25.1^X", &[1, 2], Uuid::from_u128(7)),
             Entry::consent("1", "c"),
             Entry::withdrawal("1", "c"),
             Entry::message(&mailbox, "n", "body"),
+            Entry::beneficiary("1", "285"),
         ];
         for entry in entries {
             assert_eq!(Entry::parse(&entry.to_string()), Some(entry));

@@ -4,7 +4,7 @@
 //!   its call was due, so that a stall shows in the latency of everything that had to wait for it.
 //! - The population is invented, the same for the same seed, and settled in the suite by its own calls.
 //! - Nothing is left out: what could not be sent, what failed and how, what came too late, each has its count.
-//! - A load can keep a [ledger](run::Play::ledger) of what was acknowledged, to be read back after faults.
+//! - A load can keep a [ledger](Play::ledger) of what was acknowledged, to be read back after faults.
 
 mod arrivals;
 mod call;
@@ -15,10 +15,14 @@ mod dispatch;
 mod document;
 mod export;
 mod floor;
+mod history;
 mod ledger;
 mod operation;
 mod page;
+mod patience;
+mod peak;
 mod person;
+mod plot;
 mod population;
 mod ratios;
 mod report;
@@ -32,7 +36,7 @@ pub use command::{Check, Compare, Export, Folder, Load, Reach, Run};
 pub use export::export;
 pub use ledger::{Found, check};
 pub use operation::Operation;
-pub use ratios::{Measure, Ratios, Row, measure};
+pub use ratios::{AtHalf, Measure, Peer, Ratios, Row, measure};
 pub use report::{Conditions, Report};
 pub use run::{Play, run};
 pub use scenario::{DocumentSize, Mix, Phase, Process, Scenario, Sizes};
@@ -88,6 +92,14 @@ pub enum LoadError {
     /// A line of a ledger is none.
     #[error("the ledger has a line that is none: {0}")]
     Ledger(String),
+    /// The public key of a journal is none.
+    #[error("{}: {problem}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A floor's database cannot be opened.
     #[error("a floor's database cannot be opened")]
     Base(#[source] store::Error),

@@ -29,6 +29,8 @@ pub enum Operation {
     Consent,
     /// WithdrawConsent.
     Withdraw,
+    /// EnrolBeneficiary.
+    Enrol,
     /// Not a call: from the moment a message is sent until its recipient's watch tells of it.
     Delivery,
 }
@@ -47,6 +49,7 @@ impl Operation {
             Self::Watch => "watch",
             Self::Consent => "consent",
             Self::Withdraw => "withdraw",
+            Self::Enrol => "enrol",
             Self::Delivery => "delivery",
         }
     }

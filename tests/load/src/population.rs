@@ -12,9 +12,9 @@ use api::messaging::v1 as messaging;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 use tonic::{Code, Status};
 
 use crate::LoadError;
@@ -22,6 +22,7 @@ use crate::call::submission;
 use crate::dice::{Dice, Zipf};
 use crate::document::{Filler, compose, first_extension, sha256, unique_id};
 use crate::operation::Ending;
+use crate::patience::{PATIENCE, PAUSE, patiently};
 use crate::person::{Person, administrator, holder, physician, physician_id};
 use crate::scenario::{Scenario, Sizes};
 use crate::target::{Clients, Target};
@@ -32,10 +33,6 @@ const DOMAIN: &str = "charge.mssante.example";
 /// Enrolments of a batch, and settlers at work at once.
 const BATCH: usize = 500;
 const SETTLERS: usize = 16;
-
-/// How long a service that is away is waited for while settling.
-const PATIENCE: usize = 120;
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Size of the documents that are there before the first call.
 const FIRST_DOCUMENT_BYTES: usize = 20_000;
@@ -73,6 +70,8 @@ pub(crate) struct Mailbox {
 pub(crate) struct Fickle {
     pub(crate) dmp_id: String,
     pub(crate) consent_id: Option<String>,
+    /// The `request_id` of a call that was not answered: whether it did something is not known until it is made again.
+    pub(crate) unanswered: Option<String>,
 }
 
 /// Who can be called about, and what is known of them so far.
@@ -88,6 +87,8 @@ pub(crate) struct Population {
     documents: Vec<Mutex<VecDeque<String>>>,
     waiting: Mutex<VecDeque<(usize, String)>>,
     fickle: Mutex<Vec<Fickle>>,
+    /// The number of whoever is enrolled next.
+    newcomers: AtomicUsize,
 }
 
 impl Population {
@@ -136,6 +137,8 @@ impl Population {
             documents: (0..dossiers).map(first).collect(),
             waiting: Mutex::default(),
             fickle: Mutex::new(fickle),
+            // From anywhere behind the population: what another load enrolled would be there already.
+            newcomers: AtomicUsize::new(settled.people.len() + u32::from_be_bytes(target.random.bytes()) as usize),
             people: settled.people,
             mailboxes: settled.mailboxes,
             filler: Filler::new(
@@ -153,6 +156,11 @@ impl Population {
     /// Anybody, by its number.
     pub(crate) fn anybody(&self, dice: &Dice) -> usize {
         self.everybody.pick(dice)
+    }
+
+    /// Somebody whom the suite does not know.
+    pub(crate) fn newcomer(&self) -> Option<Person> {
+        Person::invent(self.seed, self.newcomers.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A physician, by its number.
@@ -232,7 +240,7 @@ struct Settling<'a> {
 impl Settling<'_> {
     /// What the file says, when it is about this population and a sample of it is there.
     async fn remembered(&self, path: &Path, target: &Target) -> Option<Settled> {
-        let text = std::fs::read_to_string(PathBuf::from(path)).ok()?;
+        let text = std::fs::read_to_string(path).ok()?;
         let settled: Settled = serde_json::from_str(&text).ok()?;
         let same = settled.seed == self.scenario.seed
             && settled.sizes == self.scenario.population
@@ -551,6 +559,7 @@ impl Settling<'_> {
         Ok(Fickle {
             dmp_id: dmp_id.to_owned(),
             consent_id: live.map(|consent| consent.consent_id),
+            unanswered: None,
         })
     }
 }
@@ -594,18 +603,6 @@ impl From<serve::Failure> for Failed {
 impl From<LoadError> for Failed {
     fn from(error: LoadError) -> Self {
         Self::Load(error)
-    }
-}
-
-/// Repeats a call while its service is away or busy.
-async fn patiently<T>(call: impl AsyncFn() -> Result<T, Ending>) -> Result<T, Ending> {
-    let mut tries = 0;
-    loop {
-        match call().await {
-            Err(ending) if ending.is_clear() && tries < PATIENCE => tries += 1,
-            ended => return ended,
-        }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::operation::Ending;
+use crate::peak::Peak;
 use crate::scenario::Scenario;
 use crate::tally::{Counts, Second};
 use crate::target::Target;
@@ -110,6 +112,18 @@ impl Report {
         self.operations.values().map(|counts| counts.outlived).sum()
     }
 
+    /// Tries that were made, repeated ones included.
+    pub fn tries(&self) -> u64 {
+        self.total().endings.values().sum()
+    }
+
+    /// Tries that did not succeed, by how they ended.
+    pub fn refused(&self) -> BTreeMap<String, u64> {
+        let mut endings = self.total().endings;
+        endings.remove(Ending::DONE);
+        endings
+    }
+
     /// All kinds of calls together.
     pub fn total(&self) -> Counts {
         let mut total = Counts::default();
@@ -136,7 +150,7 @@ impl Report {
         }
         text.push_str(&self.row("all", &self.total()));
         let refused = self.operations.iter().flat_map(|(name, counts)| {
-            let endings = counts.endings.iter().filter(|(ending, _)| *ending != "OK");
+            let endings = counts.endings.iter().filter(|(ending, _)| *ending != Ending::DONE);
             endings.map(move |(ending, count)| format!("  {name} {ending}: {count}\n"))
         });
         let refused: String = refused.collect();
@@ -145,6 +159,9 @@ impl Report {
         }
         for (name, usage) in &self.usage {
             text.push_str(&usage_line(name, usage));
+        }
+        for sentence in Peak::of(self).iter().flat_map(Peak::sentences) {
+            let _infallible = write!(text, "\n{sentence}");
         }
         let _infallible = writeln!(
             text,
@@ -188,12 +205,12 @@ fn usage_line(name: &str, usage: &[Usage]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
     use super::*;
 
-    fn report(done: u64, failed: u64, seconds: usize) -> Report {
+    pub(crate) fn report(done: u64, failed: u64, seconds: usize) -> Report {
         let mut counts = Counts {
             intended: done + failed + 1,
             not_sent: 1,

@@ -117,7 +117,7 @@ pub async fn run(
             sending.await
         }
     };
-    let lag = lag.map_err(|_| LoadError::Panicked)?;
+    let lag = lag.ok().flatten().ok_or(LoadError::Panicked)?;
     shared.over.store(true, Ordering::Relaxed);
     let elapsed = begun.elapsed();
     drop(watching);
@@ -132,8 +132,9 @@ pub async fn run(
     })
 }
 
-/// Sends what is due; completes after the last call has ended.
-fn send(shared: Arc<Shared>, arrivals: Arrivals, begun: Instant, share: usize) -> JoinHandle<Duration> {
+/// Sends what is due; completes after the last call has ended. Answers by how much the client itself was late, at most;
+/// `None` when it broke.
+fn send(shared: Arc<Shared>, arrivals: Arrivals, begun: Instant, share: usize) -> JoinHandle<Option<Duration>> {
     let places = Arc::new(Semaphore::new(shared.scenario.in_flight));
     let dice = Dice::seeded(shared.scenario.seed ^ CHOICES.wrapping_add(share as u64) << 16);
     let weights = shared.scenario.mix.weights();
@@ -155,7 +156,7 @@ fn send(shared: Arc<Shared>, arrivals: Arrivals, begun: Instant, share: usize) -
                 });
             })
         });
-        let lag = dispatched.await.unwrap_or_default();
+        let lag = dispatched.await.ok();
         let places = u32::try_from(shared.scenario.in_flight).unwrap_or(u32::MAX);
         let _never_closed = all.acquire_many(places).await;
         lag

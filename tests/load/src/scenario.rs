@@ -91,6 +91,8 @@ pub struct Mix {
     pub consent: u32,
     /// WithdrawConsent.
     pub withdraw: u32,
+    /// EnrolBeneficiary.
+    pub enrol: u32,
 }
 
 /// How large documents are.
@@ -165,13 +167,14 @@ impl Default for Mix {
             watch: 1,
             consent: 2,
             withdraw: 2,
+            enrol: 0,
         }
     }
 }
 
 impl Mix {
     /// Each kind with its weight.
-    pub(crate) fn weights(&self) -> [(Operation, u32); 10] {
+    pub(crate) fn weights(&self) -> [(Operation, u32); 11] {
         [
             (Operation::Resolve, self.resolve),
             (Operation::Authorize, self.authorize),
@@ -183,6 +186,7 @@ impl Mix {
             (Operation::Watch, self.watch),
             (Operation::Consent, self.consent),
             (Operation::Withdraw, self.withdraw),
+            (Operation::Enrol, self.enrol),
         ]
     }
 }

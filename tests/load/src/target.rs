@@ -5,6 +5,7 @@ use api::consent::v1::authorization_service_client::AuthorizationServiceClient;
 use api::consent::v1::consent_service_client::ConsentServiceClient;
 use api::dossier::v1::document_service_client::DocumentServiceClient;
 use api::dossier::v1::dossier_service_client::DossierServiceClient;
+use api::dossier::v1::journal_service_client::JournalServiceClient;
 use api::identifier::v1::identifier_service_client::IdentifierServiceClient;
 use api::messaging::v1::directory_service_client::DirectoryServiceClient;
 use api::messaging::v1::mailbox_service_client::MailboxServiceClient;
@@ -22,13 +23,9 @@ use store::random::Random;
 use store::time::{Clock, Timestamp};
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use crate::LoadError;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 /// A token is used again until so little is left of it.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(1_800);
@@ -75,27 +72,19 @@ impl fmt::Debug for Target {
 }
 
 impl Target {
-    /// A channel to the service called `service`: the one place where connections are made.
-    pub(crate) fn channel(&self, service: &'static str, address: &str) -> Result<Channel, LoadError> {
-        let wrong = || LoadError::Address { service };
-        if let Some(tls) = &self.tls {
-            return tls.channel(service, address).map_err(|_| wrong());
-        }
-        let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|_| wrong())?;
-        if endpoint.uri().scheme_str() != Some("http") {
-            return Err(wrong());
-        }
-        Ok(tuned(endpoint).connect_lazy())
+    /// A channel to the service called `service`.
+    fn channel(&self, service: &'static str, address: &str) -> Result<Channel, LoadError> {
+        channel(self.tls.as_ref(), service, address)
     }
 }
 
-/// The client's side of what `serve` sets for connections between services.
-pub(crate) fn tuned(endpoint: Endpoint) -> Endpoint {
-    endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+/// A channel as the services have them to each other, whoever answers: a suite under load, or what it is compared to.
+pub(crate) fn channel(tls: Option<&Tls>, service: &'static str, address: &str) -> Result<Channel, LoadError> {
+    let channel = match tls {
+        Some(tls) => tls.channel(service, address),
+        None => serve::cleartext_channel(service, address),
+    };
+    channel.map_err(|_| LoadError::Address { service })
 }
 
 /// Several connections to one service, taken in turn.
@@ -170,6 +159,7 @@ impl Clients {
         authorizations, AuthorizationServiceClient, consent;
         dossiers, DossierServiceClient, dossier;
         documents, DocumentServiceClient, dossier;
+        journals, JournalServiceClient, dossier;
         directory, DirectoryServiceClient, messaging;
         mailboxes, MailboxServiceClient, messaging;
         messages, MessageServiceClient, messaging;

@@ -9,6 +9,10 @@ use std::time::Instant;
 /// Ticks of processor time a second, as Linux gives them to every program (USER_HZ).
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// How often the system's locks are looked through. They are told piece by piece, and one is missed when others, as of busy
+/// databases, come and go between two pieces.
+const LOOKS: usize = 10;
+
 /// A process that is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watched {
@@ -34,8 +38,8 @@ impl Watched {
     /// The process that holds the lock of an embedded suite's folder.
     pub(crate) fn of_folder(folder: &Path) -> Option<Self> {
         let lock = std::fs::metadata(folder.join("lock")).ok()?;
-        let locks = std::fs::read_to_string("/proc/locks").ok()?;
-        let pid = holder(&locks, lock.ino())?;
+        let look = || holder(&std::fs::read_to_string("/proc/locks").ok()?, lock.ino());
+        let pid = (0..LOOKS).find_map(|_| look())?;
         Some(Self {
             name: "suite".to_owned(),
             pid,

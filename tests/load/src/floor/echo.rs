@@ -1,21 +1,24 @@
-//! E: a unary echo, with the server settings of the services where they matter to speed.
+//! E: a unary echo, with the server settings of the services where they matter to speed; over the same TLS where the suite
+//! is called over TLS.
 
 use futures::future::{BoxFuture, Ready, ready};
 use http::uri::PathAndQuery;
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::task::{Context, Poll};
+use store::time::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::body::Body;
 use tonic::server::{NamedService, UnaryService};
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
+use super::secured::{self, Secured};
 use crate::LoadError;
-use crate::target::tuned;
+use crate::target::channel;
 
 const PATH: &str = "/dmp.load.Echo/Echo";
 
@@ -70,7 +73,8 @@ pub(crate) struct Floor {
 }
 
 impl Floor {
-    pub(crate) async fn start(connections: usize) -> Result<Self, LoadError> {
+    /// Starts it, over TLS where a clock is given: that of the certificates' time.
+    pub(crate) async fn start(connections: usize, tls: Option<Clock>) -> Result<Self, LoadError> {
         let failed = |source| LoadError::file(std::path::Path::new("a loopback port"), source);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -79,15 +83,21 @@ impl Floor {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .add_service(Echo);
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let serving = tokio::spawn(server.serve_with_incoming(incoming));
-        let channel = |_| {
-            let endpoint = Endpoint::from_shared(format!("http://{address}"));
-            let endpoint = endpoint.map_err(|_| LoadError::Address { service: "echo" })?;
-            Ok(tuned(endpoint).connect_lazy())
+        let (scheme, client, serving) = match tls.map(Secured::new).transpose()? {
+            None => {
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                ("http", None, tokio::spawn(server.serve_with_incoming(incoming)))
+            }
+            Some(Secured { acceptor, client }) => {
+                let incoming = secured::incoming(listener, acceptor);
+                let serving = tokio::spawn(server.serve_with_incoming(incoming));
+                ("https", Some(client), serving)
+            }
         };
+        let address = format!("{scheme}://{address}");
+        let channels = (0..connections.max(1)).map(|_| channel(client.as_ref(), secured::NAME, &address));
         Ok(Self {
-            channels: (0..connections.max(1)).map(channel).collect::<Result<_, LoadError>>()?,
+            channels: channels.collect::<Result<_, _>>()?,
             serving,
         })
     }
@@ -113,5 +123,23 @@ impl Floor {
 impl Drop for Floor {
     fn drop(&mut self) {
         self.serving.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use super::*;
+
+    /// Whatever it is called over: what was sent comes back.
+    #[tokio::test]
+    async fn it_echoes_in_the_clear_and_over_tls() {
+        for tls in [None, Some(Clock::system())] {
+            let floor = Floor::start(2, tls).await.unwrap();
+            for caller in 0..4 {
+                floor.call(caller).await.unwrap();
+            }
+        }
     }
 }

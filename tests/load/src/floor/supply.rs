@@ -14,8 +14,8 @@ use super::statements as sql;
 use crate::operation::Operation;
 
 /// People, dossiers and mailboxes of the floors' databases.
-const PEOPLE: i64 = 1_000;
-const DOSSIERS: i64 = 64;
+pub(super) const PEOPLE: i64 = 1_000;
+pub(super) const DOSSIERS: i64 = 64;
 const MAILBOXES: i64 = 64;
 
 /// Sizes in bytes, by a look into the services' databases.
@@ -200,7 +200,8 @@ impl Supply {
         Some(plan)
     }
 
-    fn resolve(&self) -> Vec<Statement> {
+    /// What resolving an identifier runs.
+    pub(super) fn resolve(&self) -> Vec<Statement> {
         let matricule = matricule(self.number() % PEOPLE);
         vec![Statement::new(sql::RESOLVE, [Text(oid()), Text(matricule), Number(0)])]
     }
@@ -211,7 +212,7 @@ impl Supply {
     }
 
     /// What consent reads to decide.
-    fn facts(&self, dmp_id: &str) -> Vec<Statement> {
+    pub(super) fn facts(&self, dmp_id: &str) -> Vec<Statement> {
         let subjects = [
             "PURPOSE_CREATION",
             "PURPOSE_OCCUPATIONAL_MEDICINE",
@@ -459,11 +460,11 @@ fn oid() -> String {
     InsOid::Test.as_str().to_owned()
 }
 
-fn dmp_id(number: i64) -> String {
+pub(super) fn dmp_id(number: i64) -> String {
     format!("{number:020}")
 }
 
-fn matricule(number: i64) -> String {
+pub(super) fn matricule(number: i64) -> String {
     format!("2850469{number:08}")
 }
 

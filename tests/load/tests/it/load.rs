@@ -1,8 +1,9 @@
 //! What a load promises.
 
 use api::identifier::v1::ResolveIdentifierRequest;
+use journal::{LogKey, VerifierKey};
 use journeys::Stage;
-use load::{DocumentSize, Phase, Play, Report, Scenario, Sizes, Target, check, export, run};
+use load::{DocumentSize, Mix, Phase, Play, Report, Scenario, Sizes, Target, check, export, run};
 use prost::Message;
 use std::collections::BTreeSet;
 use testkit::Bench;
@@ -28,6 +29,12 @@ fn scenario() -> Scenario {
             bytes: 20_000,
             weight: 1,
         }],
+        mix: Mix {
+            consent: 8,
+            withdraw: 8,
+            enrol: 8,
+            ..Mix::default()
+        },
         watchers: 2,
         verify: true,
         // A debug build on a busy machine is slow; nothing here is about speed.
@@ -96,7 +103,13 @@ async fn counts_add_up(bench: Bench) {
     stage.suite.stop().await;
 }
 
-/// What was acknowledged is read back after a restart; a write that never happened is called lost.
+fn log_key(stage: &Stage) -> VerifierKey {
+    let text = std::fs::read_to_string(stage.home.journal_verifier("dossier")).unwrap();
+    VerifierKey::parse(text.trim_end()).unwrap()
+}
+
+/// What was acknowledged is read back after a restart, and every journal proves itself complete; a write that never happened
+/// is called lost, and one that the journal knows nothing of is found out.
 async fn a_ledger_finds_everything_and_misses_what_is_missing(bench: Bench) {
     let stage = Stage::on(bench).await;
     let ledger = stage.bench.folder().join("ledger");
@@ -107,31 +120,47 @@ async fn a_ledger_finds_everything_and_misses_what_is_missing(bench: Bench) {
     let report = play(&target(&stage), play_with_ledger).await;
     let done = |kind: &str| usize::try_from(report.operations[kind].done()).unwrap();
     let stage = stage.restart().await;
-    let found = check(&ledger, &target(&stage)).await.unwrap();
-    assert_eq!((found.lost, found.unanswered), (Vec::new(), Vec::new()));
+    let key = log_key(&stage);
+    let found = check(&ledger, &target(&stage), &key).await.unwrap();
+    let faults = [found.lost, found.unanswered, found.unproved].concat();
+    assert_eq!(faults, Vec::<String>::new());
+    assert!((1..=4).contains(&found.proved), "{}", found.proved);
     assert_eq!(found.entries["document"], done("submit"));
     assert_eq!(found.entries["message"], done("send"));
     assert_eq!(found.entries["consent"], done("consent"));
+    assert_eq!(found.entries["beneficiary"], done("enrol"));
 
     let text = std::fs::read_to_string(&ledger).unwrap();
     let document = text.lines().find(|line| line.starts_with("document")).unwrap();
     let message = text.lines().find(|line| line.starts_with("message")).unwrap();
     let consent = text.lines().find(|line| line.starts_with("consent")).unwrap();
-    let (rest, _digest) = document.rsplit_once(' ').unwrap();
+    let beneficiary = text.lines().find(|line| line.starts_with("beneficiary")).unwrap();
+    let (rest, entry_id) = document.rsplit_once(' ').unwrap();
+    let (rest, _digest) = rest.rsplit_once(' ').unwrap();
     let (sender, digest) = message.rsplit_once(' ').unwrap();
     let (sender, _message_id) = sender.rsplit_once(' ').unwrap();
     let (holder, _consent_id) = consent.rsplit_once(' ').unwrap();
     let nobodys = "5b0ee7c1-4f25-4c4c-9d0d-0123456789ab";
     let forged = [
-        format!("{rest} {}", "00".repeat(32)),
-        format!("{} {}", document.replace("^", "^absent-"), ""),
+        format!("{rest} {} {entry_id}", "00".repeat(32)),
+        document.replace('^', "^absent-"),
         format!("{sender} {nobodys} {digest}"),
         format!("{holder} {nobodys}"),
+        format!("{beneficiary}0"),
+        document.replace(entry_id, nobodys),
     ];
-    let forged: String = forged.iter().map(|line| format!("{}\n", line.trim_end())).collect();
+    let forged: String = forged.iter().map(|line| format!("{line}\n")).collect();
     std::fs::write(&ledger, format!("{forged}{text}document half a li")).unwrap();
-    let found = check(&ledger, &target(&stage)).await.unwrap();
-    assert_eq!(found.lost.len(), 4, "{:?}", found.lost);
+    let found = check(&ledger, &target(&stage), &key).await.unwrap();
+    assert_eq!(found.lost.len(), 5, "{:?}", found.lost);
+    assert_eq!(found.unproved.len(), 1, "{:?}", found.unproved);
+    assert!(found.unproved[0].contains(nobodys), "{:?}", found.unproved);
+
+    // Another log's key proves nothing.
+    std::fs::write(&ledger, text).unwrap();
+    let stranger = LogKey::from_seed("dmp.localhost/dossier", [7; 32]).unwrap();
+    let found = check(&ledger, &target(&stage), stranger.verifier()).await.unwrap();
+    assert_eq!((found.lost.len(), found.proved), (0, 0), "{:?}", found.unproved);
     stage.suite.stop().await;
 }
 

@@ -150,6 +150,7 @@ fn everything() -> Scenario {
             watch: 1,
             consent: 1,
             withdraw: 1,
+            enrol: 1,
         },
         watchers: 1,
         deadline_ms: 60_000,

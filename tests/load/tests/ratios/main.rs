@@ -1,7 +1,7 @@
 //! The guard against becoming slow: ratios to the floors, never seconds, with bounds that only a mistake breaks.
 //!
 //! A test binary of its own, so that no other test disturbs it; it runs in debug builds, whose ratios are several times
-//! below those of a release. It takes about half a minute for both engines.
+//! below those of a release. It takes about a minute for both engines.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -85,6 +85,7 @@ fn only(operation: Operation) -> Mix {
         watch: 0,
         consent: 0,
         withdraw: 0,
+        enrol: 0,
     }
 }
 
