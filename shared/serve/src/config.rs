@@ -353,7 +353,7 @@ pub struct Identity {
 pub struct Limits {
     /// Calls in flight.
     pub calls: usize,
-    /// Calls waiting for one of those places; one more is refused.
+    /// Calls waiting for one of those places, a quarter of their time at the most; one more is refused.
     pub waiting: usize,
     /// Watch streams at once.
     pub watches: usize,

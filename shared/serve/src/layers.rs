@@ -152,7 +152,7 @@ impl RequestPath {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send,
         S::Future: Send,
     {
-        let slot = self.admission.enter(&method).await?;
+        let slot = self.admission.enter(&method, deadline).await?;
         if method.access != Access::Open {
             // Every connection of ours says what it proves; one that did not would prove nothing.
             let proof = request.extensions().get::<Proof>().cloned().unwrap_or_default();

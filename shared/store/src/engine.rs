@@ -84,6 +84,13 @@ fn pool_options<DB: Database>(options: &Options, connections: u32) -> PoolOption
         .idle_timeout(None)
 }
 
+/// Page cache of one connection, in KiB (below 0) as SQLite wants it.
+const SQLITE_CACHE: &str = "-8000";
+
+/// Pages of the log after which SQLite copies them into the database: the more, the more often a page is written once for
+/// several commits. The log takes four times as many KiB on disk.
+const SQLITE_CHECKPOINT: &str = "4000";
+
 impl Engine for Sqlite {
     const BEGIN_WRITE: &'static str = "BEGIN IMMEDIATE";
     const GROUPED: bool = true;
@@ -97,6 +104,8 @@ impl Engine for Sqlite {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
+                .pragma("cache_size", SQLITE_CACHE)
+                .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT)
                 .busy_timeout(options.acquire_timeout);
             let write: SqlitePoolOptions = pool_options(options, 1);
             let write = write.max_lifetime(None).connect_with(connect.clone()).await?;

@@ -516,26 +516,21 @@ async fn concerns<DB: Engine>(db: &Db<DB>, after: i64, upto: i64) -> Result<Vec<
 /// Answers when the events that have their position now were written. The update of the one row of `feed_head` is the
 /// lock that makes sequencers of several instances take turns.
 async fn give_positions<DB: Engine>(connection: &mut DB::Connection) -> Result<Vec<i64>> {
-    let mut head: i64 = sqlx::query_scalar("UPDATE feed_head SET head = head RETURNING head")
+    let head: i64 = sqlx::query_scalar("UPDATE feed_head SET head = head RETURNING head")
         .fetch_one(&mut *connection)
         .await?;
-    let rows = sqlx::query("SELECT id, created_at FROM outbox WHERE position IS NULL ORDER BY id LIMIT $1")
-        .bind(SEQUENCE_BATCH)
-        .fetch_all(&mut *connection)
-        .await?;
-    let mut written = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let id: i64 = row.try_get("id")?;
-        written.push(row.try_get("created_at")?);
-        head += 1;
-        sqlx::query("UPDATE outbox SET position = $2 WHERE id = $1")
-            .bind(id)
-            .bind(head)
-            .execute(&mut *connection)
-            .await?;
-    }
+    let written: Vec<i64> = sqlx::query_scalar(
+        "UPDATE outbox SET position = numbered.position FROM (
+             SELECT id, $1 + ROW_NUMBER() OVER (ORDER BY id) AS position FROM outbox
+             WHERE position IS NULL ORDER BY id LIMIT $2) AS numbered
+         WHERE outbox.id = numbered.id RETURNING created_at",
+    )
+    .bind(head)
+    .bind(SEQUENCE_BATCH)
+    .fetch_all(&mut *connection)
+    .await?;
     sqlx::query("UPDATE feed_head SET head = $1")
-        .bind(head)
+        .bind(head + i64::try_from(written.len()).unwrap_or(i64::MAX))
         .execute(connection)
         .await?;
     Ok(written)

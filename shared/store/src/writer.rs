@@ -235,7 +235,7 @@ async fn in_transaction<DB: Engine>(connection: &mut DB::Connection, queued: Que
 
 /// Statements around the jobs of a batch. Each is one message to the thread on which SQLite runs, and one from it, however
 /// many parts it has; sqlx's own savepoints would be twice as many, each waited for on both sides.
-const SAVEPOINT: &str = "SAVEPOINT job";
+const GO_ON: &str = "SAVEPOINT job";
 const KEEP: &str = "RELEASE job";
 const KEEP_AND_GO_ON: &str = "RELEASE job; SAVEPOINT job";
 /// Undoes what the job did; the savepoint is still there for the next one.
@@ -260,7 +260,7 @@ async fn run_grouped<DB: Engine>(
                 continue;
             }
         };
-        if let Err(error) = begin::<DB>(&mut connection).await {
+        if let Err(error) = run::<DB>(&mut connection, DB::BEGIN_WRITE).await {
             connection.discard();
             (first.refuse)(error.into());
             continue;
@@ -288,18 +288,13 @@ async fn run_batch<DB: Engine>(
     answers: &mut Vec<Box<dyn FnOnce(Ending) + Send>>,
     metrics: &Metrics,
 ) -> Ending {
-    let mut next = Some(first);
+    let (mut next, mut place) = (Some(first), Place::Transaction);
     while let Some(queued) = next {
         let worked = (queued.work)(connection).await;
         answers.push(worked.answer);
         next = if answers.len() < batch { wanted(queue) } else { None };
-        let ended = match (worked.keep, &next) {
-            (true, Some(_)) => KEEP_AND_GO_ON,
-            (true, None) => KEEP,
-            (false, _) => UNDO,
-        };
         // SQLite ends the whole transaction by itself when the disk is full or fails.
-        if run::<DB>(connection, ended).await.is_err() {
+        if place.end::<DB>(connection, worked.keep, next.is_some()).await.is_err() {
             let _over = run::<DB>(connection, ROLLBACK).await;
             if let Some(queued) = next {
                 (queued.refuse)(Error::Unavailable(None));
@@ -316,14 +311,38 @@ async fn run_batch<DB: Engine>(
     }
 }
 
+/// What a job that fails would undo.
+enum Place {
+    /// The whole transaction, in which nothing else was done yet: a savepoint copies each page that is written under it.
+    Transaction,
+    /// The savepoint.
+    Savepoint,
+}
+
+impl Place {
+    /// Ends the place of a job, to keep what it did or not, and opens the next one's when one follows.
+    async fn end<DB: Engine>(&mut self, connection: &mut DB::Connection, keep: bool, more: bool) -> sqlx::Result<()> {
+        match (&self, keep, more) {
+            (Self::Transaction, true, true) => {
+                run::<DB>(connection, GO_ON).await?;
+                *self = Self::Savepoint;
+            }
+            (Self::Transaction, true, false) => {}
+            (Self::Transaction, false, _) => {
+                run::<DB>(connection, ROLLBACK).await?;
+                run::<DB>(connection, DB::BEGIN_WRITE).await?;
+            }
+            (Self::Savepoint, true, true) => run::<DB>(connection, KEEP_AND_GO_ON).await?,
+            (Self::Savepoint, true, false) => run::<DB>(connection, KEEP).await?,
+            (Self::Savepoint, false, _) => run::<DB>(connection, UNDO).await?,
+        }
+        Ok(())
+    }
+}
+
 /// The next job that somebody still waits for.
 fn wanted<DB: Database>(queue: &mut mpsc::Receiver<Queued<DB>>) -> Option<Queued<DB>> {
     std::iter::from_fn(|| queue.try_recv().ok()).find(|queued| !(queued.abandoned)())
-}
-
-async fn begin<DB: Engine>(connection: &mut DB::Connection) -> sqlx::Result<()> {
-    run::<DB>(connection, DB::BEGIN_WRITE).await?;
-    run::<DB>(connection, SAVEPOINT).await
 }
 
 /// Runs statements that take nothing and give nothing, one after the other.
