@@ -38,7 +38,7 @@ use crate::document::Document;
 use crate::error::{Error, Result};
 use crate::metadata::UniqueId;
 use crate::view::{View, author_id, depositor, document_types};
-use crate::{documents, duty_uses};
+use crate::{documents, duty_uses, without};
 
 /// The feed of exceptional accesses: encoded `Access`es, by dossier.
 pub(crate) const EXCEPTIONAL_ACCESSES: &str = "exceptional-access";
@@ -437,6 +437,10 @@ impl<DB: Engine> Gate<DB> {
     /// entry a place, or that stages it where there are two: it is there exactly when the journal has, or will have, the
     /// entry that proves it.
     pub(crate) async fn record(&self, granted: &Granted, named: Named) -> Result<Entered> {
+        if serve::without::journal() {
+            let receipt = common::Receipt::default();
+            return Ok(Entered { receipt });
+        }
         let taken = self.taken(granted, named);
         if taken.hidden.is_none() {
             return self.record_one(granted, taken).await;
@@ -471,6 +475,9 @@ impl<DB: Engine> Gate<DB> {
     /// Puts an access on its way into the journal inside the transaction of the change that it is, with what leaves with
     /// it; answers the entry's id. The staged entry is durable with the commit.
     pub(crate) async fn stage(&self, connection: &mut DB::Connection, granted: &Granted, named: Named) -> Result<Uuid> {
+        if serve::without::journal() {
+            return Ok(self.random.uuid());
+        }
         let taken = self.taken(granted, named);
         self.put(connection, granted, &taken).await?;
         Ok(taken.first.entry_id)
@@ -501,6 +508,9 @@ impl<DB: Engine> Gate<DB> {
         granted: &Granted,
         receipt: Option<common::Receipt>,
     ) -> Result<Option<common::Receipt>> {
+        if serve::without::journal() {
+            return Ok(receipt);
+        }
         self.nudge(granted);
         let entry_id = receipt.and_then(|receipt| Uuid::parse_str(&receipt.entry_id).ok());
         let entry_id = entry_id.ok_or(store::Error::Corrupt("requests.response"))?;
@@ -525,6 +535,9 @@ impl<DB: Engine> Gate<DB> {
     }
 
     async fn ask(&self, call: &Call, asked: &Asked, operation: Operation) -> Result<consent::Decision, Failure> {
+        if let Some(decision) = without::decision(operation) {
+            return Ok(decision);
+        }
         let message = consent::AuthorizeRequest {
             dmp_id: asked.dmp_id.as_str().to_owned(),
             operation: operation.into(),
@@ -571,6 +584,9 @@ impl<DB: Engine> Gate<DB> {
     }
 
     async fn append(&self, asked: &Asked, outcome: AccessOutcome, ground: Ground) -> Result<()> {
+        if serve::without::journal() {
+            return Ok(());
+        }
         let (chain, now) = (self.chain_of(asked).await?, self.clock.now());
         let entry = self.entry(asked, chain, outcome, ground, Vec::new(), now);
         self.journal.append(entry).await?;

@@ -43,6 +43,7 @@ mod territory;
 mod upload;
 mod view;
 mod visibility;
+mod without;
 
 pub use config::{Checks, Config, Limits};
 

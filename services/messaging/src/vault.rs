@@ -4,6 +4,7 @@
 //! service's key. Whoever moves a part to another message, or a body in the place of a header, finds that it does not
 //! open.
 
+use serve::without;
 use store::random::Random;
 use store::sealed::{CHUNK_BYTES, Key, SealError, TAG_BYTES};
 use uuid::Uuid;
@@ -41,6 +42,12 @@ impl Vault {
     }
 
     pub(crate) fn seal(&self, part: Part, id: Uuid, clear: &[u8]) -> Result<Sealed, SealError> {
+        if without::encryption() {
+            return Ok(Sealed {
+                key: Vec::new(),
+                content: clear.to_vec(),
+            });
+        }
         let place = place(part, id);
         let key = Key::generate(&self.random);
         let content = key.seal(&place, clear)?.concat();
@@ -51,6 +58,9 @@ impl Vault {
     }
 
     pub(crate) fn open(&self, part: Part, id: Uuid, sealed: &Sealed) -> Result<Vec<u8>, SealError> {
+        if without::encryption() {
+            return Ok(sealed.content.clone());
+        }
         let place = place(part, id);
         let key = self.key.unwrap(&sealed.key, &place)?;
         let chunks: Vec<Vec<u8>> = sealed

@@ -10,7 +10,7 @@ use dmp::{health, matrix, rules, status, tour, verify};
 use journal::VerifierKey;
 use load::Load;
 use serve::config::{Common, ConfigError, Settings, TelemetrySettings};
-use serve::{Claims, telemetry};
+use serve::{Claims, telemetry, without};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ use store::time::Clock;
 
 /// The dossier médical partagé of article L1111-14: four gRPC services, and what an operator needs around them.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 110)]
+#[command(version = VERSION, about, max_term_width = 110)]
 struct CommandLine {
     /// Folder of keys and databases; made when it is not there
     #[arg(long, default_value = "data", global = true)]
@@ -30,6 +30,13 @@ struct CommandLine {
     #[command(flatten)]
     up: Up,
 }
+
+/// The version, and of a build for measuring that it is one.
+const VERSION: &str = if without::POSSIBLE {
+    concat!(env!("CARGO_PKG_VERSION"), " without-guarantees: NOT FOR PRODUCTION")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
 
 /// Home, and nothing on the screen (ECMA-48).
 const CLEAR_SCREEN: &[u8] = b"\x1b[H\x1b[2J";
@@ -248,6 +255,9 @@ async fn main() -> ExitCode {
         command,
         up: options,
     } = CommandLine::parse();
+    if let Err(error) = without::declare(std::env::vars_os) {
+        return failed(&error);
+    }
     let done = match command {
         None => up(&data, options).await,
         Some(Command::Up(options)) => up(&data, options).await,
@@ -263,10 +273,12 @@ async fn main() -> ExitCode {
         Some(Command::Host(options)) => register(&data, options).await,
         Some(Command::Keys(options)) => keys(&options.folder),
     };
-    done.unwrap_or_else(|error| {
-        let _closed = writeln!(std::io::stderr(), "dmp: {}", dmp::told(&*error));
-        ExitCode::FAILURE
-    })
+    done.unwrap_or_else(|error| failed(&*error))
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    let _closed = writeln!(std::io::stderr(), "dmp: {}", dmp::told(error));
+    ExitCode::FAILURE
 }
 
 async fn up(data: &Path, options: Up) -> Outcome {
@@ -304,6 +316,13 @@ async fn up(data: &Path, options: Up) -> Outcome {
     })
 }
 
+/// What a build for measuring says first.
+const WARNING: &str = if without::POSSIBLE {
+    "NOT FOR PRODUCTION: this build can leave guarantees out (DMP_WITHOUT).\n"
+} else {
+    ""
+};
+
 fn welcome(suite: &Suite, data: &Path) -> String {
     let Endpoints {
         identifier,
@@ -314,7 +333,7 @@ fn welcome(suite: &Suite, data: &Path) -> String {
     } = &suite.endpoints;
     let folder = data.display();
     format!(
-        "\nThe suite of article L1111-14 runs, with its keys and databases in {folder}.\n\n  \
+        "\n{WARNING}The suite of article L1111-14 runs, with its keys and databases in {folder}.\n\n  \
          identifier  {identifier}\n  consent     {consent}\n  dossier     {dossier}\n  messaging   {messaging}\n\n\
          Every call wants a token:   dmp --data {folder} token --as administrator\n\
          The article, told:          dmp tour\n\
@@ -538,7 +557,8 @@ async fn run(options: Serve) -> Outcome {
 
 /// What the service is told: its file, then the environment.
 fn settings<S: serve::Service>(service: &Service) -> Result<Settings<S::Config>, ConfigError> {
-    Settings::load(S::NAME, service.config.as_deref(), std::env::vars(), [])
+    let environment = std::env::vars().filter(|(variable, _)| without::is_setting(variable));
+    Settings::load(S::NAME, service.config.as_deref(), environment, [])
 }
 
 async fn run_one<S: serve::Service>(options: Serve) -> Outcome {

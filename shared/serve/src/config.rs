@@ -16,6 +16,7 @@ use toml::{Table, Value};
 use api::common::v1::Role;
 
 use crate::peers::instances;
+use crate::without::check_listen;
 
 /// Prefix of every variable of the environment: `DMP_LIMITS__CALLS` is `limits.calls`, `DMP_LISTEN` is `listen`.
 pub const ENVIRONMENT_PREFIX: &str = "DMP_";
@@ -525,7 +526,7 @@ impl Common {
             return Err(Invalid::new("identity", expected));
         }
         self.check_schemes()?;
-        self.check_cleartext(self.listen)?;
+        self.check_address(self.listen)?;
         self.limits.validate()
     }
 
@@ -547,7 +548,8 @@ impl Common {
     }
 
     /// Tokens and documents never cross a network in the clear by oversight.
-    pub(crate) fn check_cleartext(&self, address: SocketAddr) -> Result<(), Invalid> {
+    pub(crate) fn check_address(&self, address: SocketAddr) -> Result<(), Invalid> {
+        check_listen(address)?;
         if self.tls.is_some() || self.allow_cleartext || address.ip().to_canonical().is_loopback() {
             return Ok(());
         }

@@ -31,6 +31,7 @@ mod token;
 mod trace;
 mod violations;
 pub mod watch;
+pub mod without;
 
 pub use actor::{Actor, InvalidActor};
 pub use auth::ON_BEHALF_OF;

@@ -40,6 +40,7 @@ use crate::retention::forget_old_requests;
 use crate::status::{Board, Reporter};
 use crate::tls;
 use crate::token::{KeyError, ServiceTokens, TokenIssuer};
+use crate::without;
 
 /// How long cut connections, and background work that was told to stop, may take to notice.
 const LAST_STEPS: Duration = Duration::from_secs(2);
@@ -305,7 +306,8 @@ async fn launch<S: Service, DB: Engine>(
         address: common.listen,
         source,
     })?;
-    common.check_cleartext(address)?;
+    common.check_address(address)?;
+    without::warn(S::NAME);
     let methods = Methods::new(S::descriptors(), S::PACKAGE, common.reflection);
     let methods = methods.map_err(|_| StartError::Descriptors)?;
     let Files {

@@ -5,6 +5,7 @@ use journal::VerifierKey;
 use serve::TokenIssuer;
 use serve::tls::Client as Tls;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
 use crate::export::export;
+use crate::operation::Operation;
 use crate::population::Population;
 use crate::ratios::{Measure, measure};
 use crate::report::Report;
@@ -22,7 +24,7 @@ use crate::run::{Play, run};
 use crate::scenario::Scenario;
 use crate::target::{Clients, Endpoints, Target};
 use crate::usage::Watched;
-use crate::{LoadError, ledger};
+use crate::{LoadError, ledger, sink};
 
 /// Lines told of each thing that is wrong; the rest is counted.
 const TOLD_MAX: usize = 20;
@@ -36,6 +38,9 @@ pub enum Load {
     Export(Export),
     /// Compare each kind of call to its floors, in turn: a bare gRPC call, and its SQL statements alone
     Ratios(Compare),
+    /// Take telemetry (OTLP over gRPC) and throw it away, for a suite whose telemetry is to cost what it costs, until
+    /// SIGTERM or SIGINT
+    Sink(Sink),
     /// Read back everything that a ledger says was acknowledged, and verify its dossiers' journals; fails when something is
     /// lost, unclear or late
     Check(Check),
@@ -120,6 +125,12 @@ pub struct Compare {
     /// Documents in each of the 64 dossiers
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     documents: u16,
+    /// Only these kinds of calls, as resolve,list, and beside E alone, as fast as they are answered
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind)]
+    only: Option<Vec<Operation>>,
+    /// Let E be called in the clear also where the suite is called over TLS, which so shows in the ratios
+    #[arg(long)]
+    clear_echo: bool,
     /// For a suite on PostgreSQL: a database on the same server for the statements alone; its schemas load_… are made anew
     #[arg(long, value_name = "URL")]
     floor_database: Option<String>,
@@ -129,6 +140,14 @@ pub struct Compare {
     /// Write the ratios as one page with plots
     #[arg(long)]
     html: Option<PathBuf>,
+}
+
+/// `dmp load sink`.
+#[derive(Debug, Args)]
+pub struct Sink {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:4317")]
+    listen: SocketAddr,
 }
 
 /// `dmp load check`.
@@ -144,6 +163,10 @@ pub struct Check {
 fn endpoint(text: &str) -> Result<(String, String), String> {
     let (service, url) = text.split_once('=').ok_or("must be SERVICE=URL")?;
     Ok((service.to_owned(), url.to_owned()))
+}
+
+fn kind(text: &str) -> Result<Operation, String> {
+    Operation::named(text).ok_or_else(|| "there is no such kind of call".to_owned())
 }
 
 fn share(text: &str) -> Result<(usize, usize), String> {
@@ -190,6 +213,7 @@ impl Load {
                 Ok(true)
             }
             Self::Ratios(asked) => asked.execute(folder).await,
+            Self::Sink(asked) => asked.execute().await,
             Self::Check(asked) => asked.execute(folder).await,
         }
     }
@@ -369,6 +393,8 @@ impl Compare {
             rounds: self.rounds.into(),
             slot: Duration::from_millis(self.slot_ms),
             documents: self.documents.into(),
+            calls: self.only,
+            clear_echo: self.clear_echo,
             floor_database: self.floor_database,
             ..Measure::default()
         };
@@ -380,6 +406,17 @@ impl Compare {
             write(path, &ratios.page())?;
         }
         say(&ratios.text());
+        Ok(true)
+    }
+}
+
+impl Sink {
+    async fn execute(self) -> Result<bool, LoadError> {
+        let sink = sink::start(self.listen).await?;
+        // For whoever waits for it.
+        say(&format!("taking telemetry on http://{}\n", sink.address));
+        stop_requested().await;
+        say(&format!("taken: {} calls, {} bytes\n", sink.calls(), sink.bytes()));
         Ok(true)
     }
 }

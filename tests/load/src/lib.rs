@@ -28,11 +28,12 @@ mod ratios;
 mod report;
 mod run;
 mod scenario;
+mod sink;
 mod tally;
 mod target;
 mod usage;
 
-pub use command::{Check, Compare, Export, Folder, Load, Reach, Run};
+pub use command::{Check, Compare, Export, Folder, Load, Reach, Run, Sink};
 pub use export::export;
 pub use ledger::{Found, check};
 pub use operation::Operation;

@@ -1,5 +1,7 @@
 //! What is called, and how a call ends.
 
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error, StrDeserializer};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use tonic::{Code, Status};
@@ -36,6 +38,13 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// The kind of call of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let name: StrDeserializer<'_, Error> = name.into_deserializer();
+        let call = |operation: &Self| *operation != Self::Delivery;
+        Self::deserialize(name).ok().filter(call)
+    }
+
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
@@ -152,5 +161,15 @@ mod tests {
         assert!(Ending::of(&Status::unavailable("x")).is_clear());
         assert_eq!(Ending::of(&Status::cancelled("Timeout expired")), Ending::Late);
         assert!(!Ending::Wrong("content").is_clear());
+    }
+
+    /// As `--only` takes them, and reports write them.
+    #[test]
+    fn a_kind_of_call_is_found_by_its_name() {
+        for operation in [Operation::Resolve, Operation::Authorize, Operation::Withdraw] {
+            assert_eq!(Operation::named(operation.name()), Some(operation));
+        }
+        assert_eq!(Operation::named("delivery"), None, "not a call");
+        assert_eq!(Operation::named("delete"), None);
     }
 }

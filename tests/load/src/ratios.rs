@@ -40,6 +40,8 @@ pub struct Measure {
     /// Only these kinds of calls, and beside E alone, as fast as they are answered; `None` for those that have aims, beside E
     /// and S. Consents and withdrawals are one kind: who has consented withdraws.
     pub calls: Option<Vec<Operation>>,
+    /// Whether E is called in the clear also where the suite is called over TLS.
+    pub clear_echo: bool,
     /// A PostgreSQL database for the statements alone, when the suite is on PostgreSQL; its schemas `load_…` are made anew.
     pub floor_database: Option<String>,
     /// Repeats the same population.
@@ -55,6 +57,7 @@ impl Default for Measure {
             slot: Duration::from_millis(700),
             documents: 50,
             calls: None,
+            clear_echo: false,
             floor_database: None,
             seed: 1,
         }
@@ -110,10 +113,10 @@ fn conditions(target: &Target, asked: &Measure) -> String {
     } else {
         "release build"
     };
-    let tls = if target.tls.is_some() {
-        "TLS of the same kind for the suite and for E"
-    } else {
-        "no TLS"
+    let tls = match (&target.tls, asked.clear_echo) {
+        (Some(_), false) => "TLS of the same kind for the suite and for E",
+        (Some(_), true) => "TLS for the suite, none for E",
+        (None, _) => "no TLS",
     };
     let floors = match (&asked.calls, &asked.floor_database) {
         (Some(_), _) => "E",

@@ -16,3 +16,4 @@ mod process;
 mod proxy;
 mod secure;
 mod status;
+mod without;

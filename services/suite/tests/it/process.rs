@@ -20,7 +20,11 @@ pub(crate) struct Process(Child);
 impl Process {
     /// Starts it and waits until it says that it runs.
     pub(crate) fn start(folder: &Path, databases: &BTreeMap<String, String>) -> Self {
-        let mut command = dmp();
+        Self::start_as(dmp(), folder, databases)
+    }
+
+    /// As [`Process::start`], by a command that has its environment.
+    pub(crate) fn start_as(mut command: Command, folder: &Path, databases: &BTreeMap<String, String>) -> Self {
         command.arg("--data").arg(folder).args(["up", "--base-port", "0"]);
         for (service, url) in databases {
             command.arg("--database").arg(format!("{service}={url}"));

@@ -64,7 +64,8 @@ impl Arena {
             None => Some(bases::open(asked.floor_database.as_deref(), asked.documents, clock, random).await?),
             Some(_) => None,
         };
-        let tls = target.tls.as_ref().map(|_| target.clock.clone());
+        let tls = target.tls.as_ref().filter(|_| !asked.clear_echo);
+        let tls = tls.map(|_| target.clock.clone());
         Ok(Self {
             population,
             floors,
