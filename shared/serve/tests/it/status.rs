@@ -43,7 +43,7 @@ async fn a_process_says_how_it_is() {
     assert_eq!(status.calls_in_flight, 1, "this call");
     let database = status.database.unwrap();
     assert_eq!((database.engine.as_str(), database.answers), ("SQLite", true));
-    assert_eq!(database.schema_versions, [1, 2], "the migrations of `store`");
+    assert_eq!(database.schema_versions, [1, 2, 3], "the migrations of `store`");
     let pools: Vec<&str> = database.pools.iter().map(|pool| pool.name.as_str()).collect();
     assert_eq!(pools, ["read", "write"]);
     assert!(
