@@ -16,15 +16,21 @@ pub(crate) const FACTS: &str =
      LEFT JOIN facts f ON f.dmp_id = v.column2 AND f.revision_to IS NULL
           AND f.subject IN (v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, v.column10)
      WHERE r.dmp_id = v.column2";
-pub(crate) const DOSSIER: &str = "SELECT * FROM dossiers WHERE dmp_id = $1";
-pub(crate) const LIST: &str = "SELECT d.* FROM documents d WHERE d.dmp_id = $1 AND d.type_code NOT IN ($2, $3)
+pub(crate) const DOSSIER: &str = "SELECT * FROM dossiers WHERE dmp_id IN ($1)";
+pub(crate) const LIST: &str =
+    "SELECT d.logical_id, d.entry_uuid, d.status, d.masked, d.hidden_from_holder, d.hidden_from_representatives,
+     d.announce_by, d.media_type, d.size, d.sha256, d.submitted_by, d.submitted_at, d.description FROM documents d
+     WHERE d.dmp_id = $1 AND d.type_code NOT IN ($2, $3)
      AND (d.submitted_by = $4 OR EXISTS (SELECT 1 FROM document_authors a
           WHERE a.dmp_id = d.dmp_id AND a.unique_id = d.unique_id AND a.author_id = $5)
      OR (d.masked = FALSE)) AND d.status IN ($6) ORDER BY d.service_start DESC, d.unique_id LIMIT $7";
 pub(crate) const CLAIM: &str = "INSERT INTO requests (caller, request_id, method, digest, response, recorded_at)
      VALUES ($1, $2, $3, $4, NULL, $5) ON CONFLICT DO NOTHING RETURNING request_id";
 pub(crate) const ANSWER: &str = "UPDATE requests SET response = $3 WHERE caller = $1 AND request_id = $2";
-pub(crate) const FIND: &str = "SELECT * FROM documents WHERE dmp_id = $1 AND unique_id = $2";
+pub(crate) const FIND: &str =
+    "SELECT d.logical_id, d.entry_uuid, d.status, d.masked, d.hidden_from_holder, d.hidden_from_representatives,
+     d.announce_by, d.media_type, d.size, d.sha256, d.submitted_by, d.submitted_at, d.description FROM documents d
+     WHERE d.dmp_id = $1 AND d.unique_id = $2";
 pub(crate) const CHANGE: &str = "UPDATE dossiers SET changes = changes + 1 WHERE dmp_id = $1 RETURNING *";
 pub(crate) const DOCUMENT: &str =
     "INSERT INTO documents (dmp_id, unique_id, logical_id, entry_uuid, status, type_code, class_code, masked,
@@ -37,7 +43,8 @@ pub(crate) const KEY: &str = "INSERT INTO document_keys (dmp_id, logical_id, key
 pub(crate) const CONTENT: &str =
     "INSERT INTO document_contents (dmp_id, logical_id, chunk, sealed) VALUES ($1, $2, $3, $4)";
 pub(crate) const DUTY_USE: &str =
-    "INSERT INTO duty_uses (physician_id, dmp_id, occurred_at, entry_id) VALUES ($1, $2, $3, $4)";
+    "INSERT INTO duty_uses (physician_id, dmp_id, occurred_at, entry_id) SELECT * FROM (VALUES ($1, $2, $3, $4)) AS v
+     WHERE v.column1 IS NOT NULL";
 pub(crate) const MAILBOX: &str = "SELECT * FROM mailboxes WHERE mailbox_id = $1";
 pub(crate) const NUMBER: &str =
     "UPDATE mailboxes SET sequence = sequence + 1 WHERE address = $1 RETURNING mailbox_id, sequence, closed_at";
@@ -47,7 +54,8 @@ pub(crate) const MESSAGE: &str =
 pub(crate) const BODY: &str = "INSERT INTO bodies (message_id, sha256, body_key, body) VALUES ($1, $2, $3, $4)";
 pub(crate) const DELIVERY: &str = "INSERT INTO deliveries (mailbox_id, sequence, message_id) VALUES ($1, $2, $3)";
 pub(crate) const PUBLISH: &str =
-    "INSERT INTO outbox (feed, key, payload, created_at, position) VALUES ($1, $2, $3, $4, NULL)";
+    "INSERT INTO outbox (feed, key, payload, created_at) SELECT * FROM (VALUES ($1, $2, $3, $4)) AS v
+     WHERE v.column1 IS NOT NULL";
 pub(crate) const HEADS: &str =
     "SELECT e.subject AS subject, e.sequence AS sequence, e.leaf_hash AS leaf_hash FROM (VALUES ($1)) AS v
      CROSS JOIN journal_entries e WHERE e.subject = v.column1 AND e.log_id = $2

@@ -114,7 +114,8 @@ fn look(step: &Value, indexes: &HashMap<String, Vec<String>>, (ends, table): (bo
         let parts = ["Node Type", "Index Name", "Index Cond", "Filter"].map(text);
         faults.push(format!("{table}: {} {}", parts.join(" "), step["Sort Key"]));
     }
-    let ends = kind == "Limit" || ends && kind == "LockRows";
+    // Rows that are locked or numbered one after the other end with the limit above them.
+    let ends = kind == "Limit" || ends && matches!(kind, "LockRows" | "WindowAgg");
     for below in step["Plans"].as_array().into_iter().flatten() {
         look(below, indexes, (ends, table), faults);
     }
