@@ -87,10 +87,6 @@ fn pool_options<DB: Database>(options: &Options, connections: u32) -> PoolOption
 /// Page cache of one connection, in KiB (below 0) as SQLite wants it.
 const SQLITE_CACHE: &str = "-8000";
 
-/// Pages of the log after which SQLite copies them into the database: the more, the more often a page is written once for
-/// several commits. The log takes four times as many KiB on disk.
-const SQLITE_CHECKPOINT: &str = "4000";
-
 impl Engine for Sqlite {
     const BEGIN_WRITE: &'static str = "BEGIN IMMEDIATE";
     const GROUPED: bool = true;
@@ -105,7 +101,6 @@ impl Engine for Sqlite {
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
                 .pragma("cache_size", SQLITE_CACHE)
-                .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT)
                 .busy_timeout(options.acquire_timeout);
             let write: SqlitePoolOptions = pool_options(options, 1);
             let write = write.max_lifetime(None).connect_with(connect.clone()).await?;
@@ -122,6 +117,16 @@ impl Engine for Sqlite {
     }
 }
 
+/// How PostgreSQL plans: each statement once for a connection, by the index that a test has seen it use, and as the tests
+/// explain it. Left to itself it reads a new and still small table as a whole, and goes on so while the table grows, until
+/// the server looks at it again; and it plans long lists of values anew at each call. Without indexes what a plan costs is no
+/// measure any more, and would only call the compiler.
+const PLANS: [(&str, &str); 3] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("jit", "off"),
+];
+
 impl Engine for Postgres {
     const BEGIN_WRITE: &'static str = "BEGIN";
     const GROUPED: bool = false;
@@ -132,6 +137,7 @@ impl Engine for Postgres {
             let milliseconds = options.statement_timeout.as_millis().to_string();
             let connect = PgConnectOptions::from_str(&options.url)
                 .map_err(|_| Error::Url("a PostgreSQL address looks like postgres://user:password@host:5432/database"))?
+                .options(PLANS)
                 .options([
                     ("synchronous_commit", "on"),
                     ("statement_timeout", &milliseconds),
