@@ -1,7 +1,6 @@
 //! What the log takes down, and what it gives out.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use journal::entry::{Content, Link};

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use serve::config::Limits;
 use serve::{Failure, MESSAGE_BYTES_MAX};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tonic::{Code, Request, Status};
 
@@ -122,6 +123,29 @@ async fn overload_refuses_the_newest_and_serves_the_others() {
     assert!(first.await.unwrap().is_ok());
     assert!(waiting.await.unwrap().is_ok());
     assert!(health_answers(&process).await);
+}
+
+/// error.proto, OVERLOADED: whoever would begin too late to be answered in time is refused while there is time to go
+/// elsewhere, and does not run into its deadline.
+#[tokio::test]
+async fn who_has_waited_a_quarter_of_its_time_is_refused() {
+    let suite = Suite::new();
+    let process = suite
+        .start_with(Limits {
+            calls: 1,
+            waiting: 1,
+            ..limits()
+        })
+        .await;
+    let (channel, request) = (process.channel(), suite.request());
+    let first = tokio::spawn(async move { invoke(channel, "Hold", request).await });
+    process.gate.entered.acquire().await.unwrap().forget();
+    let mut second = suite.request();
+    second.set_timeout(Duration::from_secs(2));
+    let status = invoke(process.channel(), "Hold", second).await.unwrap_err();
+    assert_eq!(refusal(&status), (Code::ResourceExhausted, Reason::Overloaded));
+    process.gate.release.add_permits(1);
+    assert!(first.await.unwrap().is_ok());
 }
 
 async fn health_answers(process: &Process) -> bool {

@@ -8,6 +8,7 @@
 )]
 
 mod feeds;
+mod gathers;
 mod paging;
 mod requests;
 mod schemas;
