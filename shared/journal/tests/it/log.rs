@@ -194,8 +194,8 @@ async fn what_goes_with_an_entry_is_there_exactly_when_the_entry_is<DB: TestEngi
     let beside = |payload: u8, fails: bool| {
         let event = store::event("beside", "k", vec![payload], Timestamp::UNIX_EPOCH);
         let refused = NewRow {
-            columns: "feed_cursors (consumer, position)",
-            values: vec![Value::Text("twice".to_owned()), Value::Number(1)],
+            columns: "feed_places (consumer, resume_token)",
+            values: vec![Value::Text("twice".to_owned()), Value::Text("1".to_owned())],
         };
         if fails {
             vec![event, refused.clone(), refused]

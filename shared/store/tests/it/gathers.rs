@@ -87,8 +87,11 @@ async fn rows_of_several_tables_are_written_together<DB: TestEngine>(database: D
         values: vec![Value::Text(format!("note {number}")), Value::Text("body".to_owned())],
     };
     let place = |number: i64| NewRow {
-        columns: "feed_cursors (consumer, position)",
-        values: vec![Value::Text(format!("consumer {number}")), Value::Number(number)],
+        columns: "feed_places (consumer, resume_token)",
+        values: vec![
+            Value::Text(format!("consumer {number}")),
+            Value::Text(number.to_string()),
+        ],
     };
     let rows: Vec<NewRow> = (0..300).map(note).chain((0..3).map(place)).collect();
     db.write(move |connection| Box::pin(async move { store::insert::<DB>(connection, &rows).await }))
@@ -96,9 +99,9 @@ async fn rows_of_several_tables_are_written_together<DB: TestEngine>(database: D
         .unwrap();
     assert_eq!(count(&db).await, 300);
     let mut connection = db.read().await.unwrap();
-    let places: Vec<i64> = sqlx::query_scalar("SELECT position FROM feed_cursors ORDER BY position")
+    let places: Vec<String> = sqlx::query_scalar("SELECT resume_token FROM feed_places ORDER BY consumer")
         .fetch_all(&mut *connection)
         .await
         .unwrap();
-    assert_eq!(places, [0, 1, 2]);
+    assert_eq!(places, ["0", "1", "2"]);
 }
