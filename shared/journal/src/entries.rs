@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::{QueryBuilder, Row};
 use store::time::{self, Timestamp};
-use store::{Engine, Error, Result, padded};
+use store::{Engine, Error, NewRow, Result, Value, padded};
 use uuid::Uuid;
 
 use crate::entry::{Content, Entry, Link, Recorded};
@@ -54,33 +54,33 @@ fn content<DB: Engine>(row: &DB::Row) -> Result<Content> {
 
 /// Writes entries which have their place.
 pub(crate) async fn insert<DB: Engine>(connection: &mut DB::Connection, log: i64, entries: &[Recorded]) -> Result<()> {
-    for rows in padded(entries) {
-        let mut insert = QueryBuilder::<DB>::new(
-            "INSERT INTO journal_entries (log_id, leaf_index, entry_id, subject, sequence, previous, recorded_at,
-             salt, payload, content, leaf_hash) SELECT * FROM (",
-        );
-        insert.push_values(rows, |mut row, entry| {
-            let (salt, payload, content) = match entry.map(|entry| &entry.content) {
-                Some(Content::Present { salt, payload }) => (Some(salt.to_vec()), Some(payload.clone()), None),
-                Some(Content::Erased { commitment }) => (None, None, Some(commitment.to_vec())),
-                None => (None, None, None),
-            };
-            row.push_bind(entry.map(|_| log))
-                .push_bind(entry.map(|entry| from_u64(entry.leaf_index)))
-                .push_bind(entry.map(|entry| entry.entry_id));
-            row.push_bind(entry.map(|entry| entry.subject.clone()))
-                .push_bind(entry.map(|entry| from_u64(entry.sequence)));
-            row.push_bind(entry.map(|entry| entry.previous.to_vec()))
-                .push_bind(entry.map(|entry| time::to_micros(entry.recorded_at)));
-            row.push_bind(salt)
-                .push_bind(payload)
-                .push_bind(content)
-                .push_bind(entry.map(|entry| entry.leaf_hash.to_vec()));
-        });
-        insert.push(") AS v WHERE v.column1 IS NOT NULL");
-        insert.build().execute(&mut *connection).await?;
+    let rows: Vec<NewRow> = entries.iter().map(|entry| row(log, entry)).collect();
+    store::insert::<DB>(connection, &rows).await
+}
+
+fn row(log: i64, entry: &Recorded) -> NewRow {
+    let bytes = |bytes: &[u8]| Value::Bytes(bytes.to_vec());
+    let (salt, payload, content) = match &entry.content {
+        Content::Present { salt, payload } => (bytes(salt), bytes(payload), Value::NoBytes),
+        Content::Erased { commitment } => (Value::NoBytes, Value::NoBytes, Value::Bytes(commitment.to_vec())),
+    };
+    NewRow {
+        columns: "journal_entries (log_id, leaf_index, entry_id, subject, sequence, previous, recorded_at,
+             salt, payload, content, leaf_hash)",
+        values: vec![
+            Value::Number(log),
+            Value::Number(from_u64(entry.leaf_index)),
+            Value::Id(entry.entry_id),
+            Value::Text(entry.subject.clone()),
+            Value::Number(from_u64(entry.sequence)),
+            Value::Bytes(entry.previous.to_vec()),
+            Value::Number(time::to_micros(entry.recorded_at)),
+            salt,
+            payload,
+            content,
+            Value::Bytes(entry.leaf_hash.to_vec()),
+        ],
     }
-    Ok(())
 }
 
 // Joins below say CROSS JOIN, which SQLite takes in the order written: left to itself it reads the whole log and looks

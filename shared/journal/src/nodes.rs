@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{QueryBuilder, Row};
-use store::{Engine, Error, Result, padded};
+use store::{Engine, Error, NewRow, Result, Value, padded};
 
 use crate::entries::{from_u64, hash, to_u64};
 use crate::hash::Hash;
@@ -119,20 +119,21 @@ pub(crate) async fn insert_nodes<DB: Engine>(
     log: i64,
     nodes: &[(Node, Hash)],
 ) -> Result<()> {
-    let above: Vec<_> = nodes.iter().filter(|(node, _)| node.level > 0).collect();
-    for rows in padded(&above) {
-        let mut insert =
-            QueryBuilder::<DB>::new("INSERT INTO journal_nodes (log_id, level, position, hash) SELECT * FROM (");
-        insert.push_values(rows, |mut row, node| {
-            row.push_bind(node.map(|_| log));
-            row.push_bind(node.map(|(node, _)| i64::from(node.level)));
-            row.push_bind(node.map(|(node, _)| from_u64(node.position)));
-            row.push_bind(node.map(|(_, hash)| hash.to_vec()));
-        });
-        insert.push(") AS v WHERE v.column1 IS NOT NULL");
-        insert.build().execute(&mut *connection).await?;
+    let above = nodes.iter().filter(|(node, _)| node.level > 0);
+    let rows: Vec<NewRow> = above.map(|(node, hash)| row(log, *node, hash)).collect();
+    store::insert::<DB>(connection, &rows).await
+}
+
+fn row(log: i64, node: Node, hash: &Hash) -> NewRow {
+    NewRow {
+        columns: "journal_nodes (log_id, level, position, hash)",
+        values: vec![
+            Value::Number(log),
+            Value::Number(i64::from(node.level)),
+            Value::Number(from_u64(node.position)),
+            Value::Bytes(hash.to_vec()),
+        ],
     }
-    Ok(())
 }
 
 /// The hashes of complete subtrees. Missing ones are left out.

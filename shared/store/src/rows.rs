@@ -39,6 +39,8 @@ pub enum Value {
     Number(i64),
     /// Bytes.
     Bytes(Vec<u8>),
+    /// NULL in the place of bytes.
+    NoBytes,
     /// An identifier.
     Id(Uuid),
 }
@@ -90,6 +92,7 @@ fn push<DB: Engine>(row: &mut Separated<'_, DB, &'static str>, value: &Value, th
         Value::Text(text) => row.push_bind(there.then(|| text.clone())),
         Value::Number(number) => row.push_bind(there.then_some(*number)),
         Value::Bytes(bytes) => row.push_bind(there.then(|| bytes.clone())),
+        Value::NoBytes => row.push_bind(None::<Vec<u8>>),
         Value::Id(id) => row.push_bind(there.then_some(*id)),
     };
 }
