@@ -16,6 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
 use crate::export::export;
+use crate::floor::echo::Serving;
 use crate::operation::Operation;
 use crate::population::Population;
 use crate::ratios::{Measure, measure};
@@ -41,6 +42,9 @@ pub enum Load {
     /// Take telemetry (OTLP over gRPC) and throw it away, for a suite whose telemetry is to cost what it costs, until
     /// SIGTERM or SIGINT
     Sink(Sink),
+    /// Serve E, the bare call that others are compared to, until the input ends
+    #[command(hide = true)]
+    Echo(Echo),
     /// Read back everything that a ledger says was acknowledged, and verify its dossiers' journals; fails when something is
     /// lost, unclear or late
     Check(Check),
@@ -150,6 +154,14 @@ pub struct Sink {
     listen: SocketAddr,
 }
 
+/// `dmp load echo`: started by `dmp load ratios`.
+#[derive(Debug, Args)]
+pub struct Echo {
+    /// Over TLS, with a certificate made for it
+    #[arg(long)]
+    tls: bool,
+}
+
 /// `dmp load check`.
 #[derive(Debug, Args)]
 pub struct Check {
@@ -214,6 +226,7 @@ impl Load {
             }
             Self::Ratios(asked) => asked.execute(folder).await,
             Self::Sink(asked) => asked.execute().await,
+            Self::Echo(asked) => asked.execute().await,
             Self::Check(asked) => asked.execute(folder).await,
         }
     }
@@ -336,14 +349,9 @@ impl Run {
         if self.share.0 == 0 {
             return stop_requested().await;
         }
-        let (ended, end) = oneshot::channel();
-        std::thread::spawn(move || {
-            let _end = std::io::stdin().read(&mut [0]);
-            ended.send(())
-        });
         tokio::select! {
             () = stop_requested() => {}
-            _ = end => {}
+            () = input_ended() => {}
         }
     }
 
@@ -395,6 +403,7 @@ impl Compare {
             documents: self.documents.into(),
             calls: self.only,
             clear_echo: self.clear_echo,
+            echo_apart: true,
             floor_database: self.floor_database,
             ..Measure::default()
         };
@@ -417,6 +426,15 @@ impl Sink {
         say(&format!("taking telemetry on http://{}\n", sink.address));
         stop_requested().await;
         say(&format!("taken: {} calls, {} bytes\n", sink.calls(), sink.bytes()));
+        Ok(true)
+    }
+}
+
+impl Echo {
+    async fn execute(self) -> Result<bool, LoadError> {
+        let serving = Serving::start(self.tls.then(Clock::system)).await?;
+        say(&format!("{}\n", json(&serving.place)?));
+        input_ended().await;
         Ok(true)
     }
 }
@@ -494,6 +512,16 @@ fn write(path: &Path, text: &str) -> Result<(), LoadError> {
 fn say(text: &str) {
     // Whoever has closed the pipe wants to read no more.
     let _closed = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Completes when whoever started this process lets it go, or ends.
+async fn input_ended() {
+    let (ended, end) = oneshot::channel();
+    std::thread::spawn(move || {
+        let _end = std::io::stdin().read(&mut [0]);
+        ended.send(())
+    });
+    let _either = end.await;
 }
 
 async fn stop_requested() {

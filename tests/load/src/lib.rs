@@ -33,7 +33,7 @@ mod tally;
 mod target;
 mod usage;
 
-pub use command::{Check, Compare, Export, Folder, Load, Reach, Run, Sink};
+pub use command::{Check, Compare, Echo, Export, Folder, Load, Reach, Run, Sink};
 pub use export::export;
 pub use ledger::{Found, check};
 pub use operation::Operation;

@@ -42,6 +42,8 @@ pub struct Measure {
     pub calls: Option<Vec<Operation>>,
     /// Whether E is called in the clear also where the suite is called over TLS.
     pub clear_echo: bool,
+    /// Whether E is served in a process of its own, by this program's `load echo`, as a suite is that is not in this process.
+    pub echo_apart: bool,
     /// A PostgreSQL database for the statements alone, when the suite is on PostgreSQL; its schemas `load_…` are made anew.
     pub floor_database: Option<String>,
     /// Repeats the same population.
@@ -58,6 +60,7 @@ impl Default for Measure {
             documents: 50,
             calls: None,
             clear_echo: false,
+            echo_apart: false,
             floor_database: None,
             seed: 1,
         }
@@ -118,14 +121,19 @@ fn conditions(target: &Target, asked: &Measure) -> String {
         (Some(_), true) => "TLS for the suite, none for E",
         (None, _) => "no TLS",
     };
-    let floors = match (&asked.calls, &asked.floor_database) {
-        (Some(_), _) => "E",
-        (None, Some(_)) => "E and S (on PostgreSQL)",
-        (None, None) => "E and S (on SQLite)",
+    let echo = if asked.echo_apart {
+        "E in a process of its own"
+    } else {
+        "E in the client's process"
+    };
+    let statements = match (&asked.calls, &asked.floor_database) {
+        (Some(_), _) => "",
+        (None, Some(_)) => "; S, on PostgreSQL, called from the client's",
+        (None, None) => "; S, on SQLite, in the client's",
     };
     format!(
         "{}; {build}; {} callers on {} connections; medians of {} rounds of {} ms each, in turn; {} documents in a dossier \
-         at first; {floors} in the client's process; {tls}",
+         at first; {echo}{statements}; {tls}",
         target.clock.now(),
         asked.callers,
         asked.connections,

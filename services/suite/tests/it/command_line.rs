@@ -1,7 +1,8 @@
 //! What the command line says when it is used wrongly.
 
 use crate::process::dmp;
-use std::process::Output;
+use std::io::{BufRead, BufReader};
+use std::process::{Output, Stdio};
 
 fn run(arguments: &[&str]) -> Output {
     dmp().args(arguments).output().unwrap()
@@ -159,4 +160,28 @@ fn a_trust_file_that_is_missing_is_named() {
     let told = tour("trust = \"authority.pem\"\ntrust_domain = \"dmp.localhost\"\n");
     let path = folder.path().canonicalize().unwrap().join("authority.pem");
     assert!(told.contains(&format!("{}: No such file", path.display())), "{told}");
+}
+
+/// `dmp load ratios` starts E so: it says in a line where it is and who vouches for it, and ends with its input.
+#[test]
+fn e_says_where_it_is_and_ends_with_its_input() {
+    let folder = tempfile::tempdir().unwrap();
+    for (options, scheme, vouched) in [(&[][..], "http://", false), (&["--tls"][..], "https://", true)] {
+        let mut echo = dmp();
+        echo.arg("--data").arg(folder.path());
+        echo.args(["load", "echo"])
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut echo = echo.spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(echo.stdout.take().unwrap())
+            .read_line(&mut said)
+            .unwrap();
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert!(said["address"].as_str().unwrap().starts_with(scheme), "{said}");
+        assert_eq!(said["trust"].is_string(), vouched, "{said}");
+        drop(echo.stdin.take());
+        assert!(echo.wait().unwrap().success());
+    }
 }

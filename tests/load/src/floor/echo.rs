@@ -1,13 +1,20 @@
 //! E: a unary echo, with the server settings of the services where they matter to speed; over the same TLS where the suite
-//! is called over TLS.
+//! is called over TLS, and in a process of its own where the suite is in one: two processes take turns on the processors
+//! otherwise than two halves of one do.
 
 use futures::future::{BoxFuture, Ready, ready};
 use http::uri::PathAndQuery;
+use serde::{Deserialize, Serialize};
+use serve::tls::Client;
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Stdio;
 use std::task::{Context, Poll};
 use store::time::Clock;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tonic::body::Body;
 use tonic::server::{NamedService, UnaryService};
@@ -65,17 +72,24 @@ impl tower::Service<http::Request<Body>> for Echo {
     }
 }
 
-/// A server on loopback, in this process, with connections to it. It ends when dropped.
-#[derive(Debug)]
-pub(crate) struct Floor {
-    channels: Vec<Channel>,
-    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+/// Where a server of E answers, as one that is a process says it in its first line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Place {
+    address: String,
+    /// Who vouches for it (PEM), over TLS.
+    trust: Option<String>,
 }
 
-impl Floor {
-    /// Starts it, over TLS where a clock is given: that of the certificates' time.
-    pub(crate) async fn start(connections: usize, tls: Option<Clock>) -> Result<Self, LoadError> {
-        let failed = |source| LoadError::file(std::path::Path::new("a loopback port"), source);
+/// A server of E on loopback. It ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    pub(crate) place: Place,
+    task: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Serving {
+    /// Starts it, over TLS where a clock is given: that of the certificate's time.
+    pub(crate) async fn start(tls: Option<Clock>) -> Result<Self, LoadError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let server = Server::builder()
@@ -83,23 +97,75 @@ impl Floor {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .add_service(Echo);
-        let (scheme, client, serving) = match tls.map(Secured::new).transpose()? {
+        let (scheme, trust, task) = match tls.map(Secured::new).transpose()? {
             None => {
                 let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
                 ("http", None, tokio::spawn(server.serve_with_incoming(incoming)))
             }
-            Some(Secured { acceptor, client }) => {
+            Some(Secured { acceptor, trust }) => {
                 let incoming = secured::incoming(listener, acceptor);
-                let serving = tokio::spawn(server.serve_with_incoming(incoming));
-                ("https", Some(client), serving)
+                let task = tokio::spawn(server.serve_with_incoming(incoming));
+                ("https", Some(trust), task)
             }
         };
         let address = format!("{scheme}://{address}");
-        let channels = (0..connections.max(1)).map(|_| channel(client.as_ref(), secured::NAME, &address));
-        Ok(Self {
-            channels: channels.collect::<Result<_, _>>()?,
-            serving,
-        })
+        let place = Place { address, trust };
+        Ok(Self { place, task })
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn failed(source: std::io::Error) -> LoadError {
+    LoadError::file(Path::new("E"), source)
+}
+
+/// What keeps E going. It ends when dropped.
+#[derive(Debug)]
+enum Held {
+    Here(#[expect(dead_code, reason = "dropped")] Serving),
+    Apart(#[expect(dead_code, reason = "dropped")] Child),
+}
+
+/// E, and connections to it.
+#[derive(Debug)]
+pub(crate) struct Floor {
+    channels: Vec<Channel>,
+    _server: Held,
+}
+
+impl Floor {
+    /// Serves it in this process and connects; over TLS where a clock is given.
+    pub(crate) async fn here(connections: usize, tls: Option<Clock>) -> Result<Self, LoadError> {
+        let serving = Serving::start(tls.clone()).await?;
+        let channels = channels(&serving.place, connections, tls)?;
+        let _server = Held::Here(serving);
+        Ok(Self { channels, _server })
+    }
+
+    /// The same in a process of its own, by this program's `load echo` on the suite's folder, which ends with its input.
+    pub(crate) async fn apart(connections: usize, tls: Option<Clock>, folder: &Path) -> Result<Self, LoadError> {
+        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        command
+            .arg("--data")
+            .arg(folder)
+            .args(["load", "echo"])
+            .args(tls.iter().map(|_| "--tls"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().map_err(failed)?;
+        let mut said = String::new();
+        if let Some(output) = child.stdout.take() {
+            BufReader::new(output).read_line(&mut said).await.map_err(failed)?;
+        }
+        let place = serde_json::from_str(&said);
+        let place = place.map_err(|_| LoadError::Measurement("E does not say where it is".to_owned()))?;
+        let channels = channels(&place, connections, tls)?;
+        let _server = Held::Apart(child);
+        Ok(Self { channels, _server })
     }
 
     /// One call of one of many callers.
@@ -120,10 +186,14 @@ impl Floor {
     }
 }
 
-impl Drop for Floor {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
+fn channels(place: &Place, connections: usize, clock: Option<Clock>) -> Result<Vec<Channel>, LoadError> {
+    let tls = match (&place.trust, clock) {
+        (Some(trust), Some(clock)) => Some(secured::client(trust, clock)?),
+        _ => None,
+    };
+    let tls: Option<&Client> = tls.as_ref();
+    let channels = (0..connections.max(1)).map(|_| channel(tls, secured::NAME, &place.address));
+    channels.collect()
 }
 
 #[cfg(test)]
@@ -136,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn it_echoes_in_the_clear_and_over_tls() {
         for tls in [None, Some(Clock::system())] {
-            let floor = Floor::start(2, tls).await.unwrap();
+            let floor = Floor::here(2, tls).await.unwrap();
             for caller in 0..4 {
                 floor.call(caller).await.unwrap();
             }

@@ -21,30 +21,30 @@ use crate::LoadError;
 pub(super) const NAME: &str = "echo";
 const DOMAIN: &str = "load.localhost";
 
-/// Both ends of E's TLS.
+/// The server's end of E's TLS.
 pub(super) struct Secured {
     pub(super) acceptor: Acceptor,
-    pub(super) client: Client,
+    /// Who vouches for it (PEM).
+    pub(super) trust: String,
 }
 
 impl Secured {
     /// With an authority and a certificate that nobody keeps.
     pub(super) fn new(clock: Clock) -> Result<Self, LoadError> {
-        let failed = |error: &dyn std::fmt::Display| LoadError::Measurement(format!("a certificate for E: {error}"));
         let Certificate { chain, key, trust } = certificate().map_err(|error| failed(&error))?;
-        let acceptor = Acceptor::new(
-            chain.as_bytes(),
-            key.as_bytes(),
-            trust.as_bytes(),
-            DOMAIN,
-            clock.clone(),
-        );
-        let client = Client::new(trust.as_bytes(), DOMAIN, clock);
-        Ok(Self {
-            acceptor: acceptor.map_err(|error| failed(&error))?,
-            client: client.map_err(|error| failed(&error))?,
-        })
+        let acceptor = Acceptor::new(chain.as_bytes(), key.as_bytes(), trust.as_bytes(), DOMAIN, clock);
+        let acceptor = acceptor.map_err(|error| failed(&error))?;
+        Ok(Self { acceptor, trust })
     }
+}
+
+/// The client's end, which takes whom `trust` vouches for.
+pub(super) fn client(trust: &str, clock: Clock) -> Result<Client, LoadError> {
+    Client::new(trust.as_bytes(), DOMAIN, clock).map_err(|error| failed(&error))
+}
+
+fn failed(error: &dyn std::fmt::Display) -> LoadError {
+    LoadError::Measurement(format!("a certificate for E: {error}"))
 }
 
 /// A certificate, its key and its authority's certificate, as PEM.

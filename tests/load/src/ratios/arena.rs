@@ -66,10 +66,15 @@ impl Arena {
         };
         let tls = target.tls.as_ref().filter(|_| !asked.clear_echo);
         let tls = tls.map(|_| target.clock.clone());
+        let echo = if asked.echo_apart {
+            echo::Floor::apart(asked.connections, tls, &target.folder).await?
+        } else {
+            echo::Floor::here(asked.connections, tls).await?
+        };
         Ok(Self {
             population,
             floors,
-            echo: echo::Floor::start(asked.connections, tls).await?,
+            echo,
             dice: Dice::seeded(asked.seed),
             clients,
             scenario,
