@@ -5,27 +5,22 @@
 
 use api::codes::DOCUMENT_TYPES;
 use api::consent::v1 as pb;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::LazyLock;
 
 /// As many types as a set can tell apart.
 pub(crate) const TYPES_MAX: usize = u128::BITS as usize;
 
-/// The place of each type, in the order of the codes.
-static PLACES: LazyLock<BTreeMap<&'static str, u32>> = LazyLock::new(|| {
-    (0..)
-        .zip(DOCUMENT_TYPES.iter())
-        .map(|(place, concept)| (concept.code, place))
-        .collect()
+/// The types, sorted by code: each has the bit of its place.
+static CODES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let codes: BTreeSet<&str> = DOCUMENT_TYPES.iter().map(|concept| concept.code).collect();
+    codes.into_iter().collect()
 });
 
 /// All of them: every grant asks for it several times.
-static EVERY: LazyLock<TypeSet> = LazyLock::new(|| {
-    PLACES
-        .values()
-        .fold(TypeSet::NONE, |set, place| set | TypeSet(1 << place))
-});
+static EVERY: LazyLock<TypeSet> =
+    LazyLock::new(|| (0..CODES.len()).fold(TypeSet::NONE, |set, place| set | TypeSet(1 << place)));
 
 /// A set of document types.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -42,7 +37,8 @@ impl TypeSet {
 
     /// The one type of this code; `None` for a code that the value set does not know.
     pub fn of(code: &str) -> Option<Self> {
-        PLACES.get(code).map(|place| Self(1 << place))
+        let place = CODES.binary_search(&code).ok()?;
+        Some(Self(1 << place))
     }
 
     /// Whether it holds nothing.
@@ -63,10 +59,13 @@ impl TypeSet {
 
     /// The codes, sorted.
     pub fn codes(self) -> impl Iterator<Item = &'static str> {
-        PLACES
-            .iter()
-            .filter(move |(_, place)| self.holds(Self(1 << **place)))
-            .map(|(code, _)| *code)
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let place = left.trailing_zeros();
+            // Clears the lowest bit; without one there is no place to look at.
+            left &= left.checked_sub(1)?;
+            CODES.get(place as usize).copied()
+        })
     }
 
     /// As the contract carries it, in the shorter of the two forms.
