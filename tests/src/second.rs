@@ -2,7 +2,7 @@
 
 use dmp::endpoints::Endpoints;
 use dmp::suite::Layout;
-use serve::{Running, Service};
+use serve::{InProcess, Running, Service};
 use tokio::net::TcpListener;
 
 use crate::{Clients, Stage};
@@ -33,6 +33,7 @@ impl Stage {
             ..first.clone()
         };
         let layout = Layout {
+            in_process: InProcess::default(),
             home: &self.home,
             plan: &self.plan,
             endpoints: Endpoints {

@@ -2,7 +2,7 @@
 
 use api::identity::Check;
 use serve::config::{DatabaseUrl, Settings};
-use serve::{Running, StartError};
+use serve::{InProcess, Running, StartError};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use store::random::Random;
@@ -127,7 +127,12 @@ impl Suite {
             trust: None,
             trust_domain: None,
         };
-        let layout = Layout { home, plan, endpoints };
+        let layout = Layout {
+            home,
+            plan,
+            endpoints,
+            in_process: InProcess::default(),
+        };
         let mut starting = Starting {
             layout: &layout,
             clock,
@@ -184,6 +189,8 @@ pub struct Layout<'a> {
     pub plan: &'a Plan,
     /// Where the services answer.
     pub endpoints: Endpoints,
+    /// Where they find each other, when they run in one process.
+    pub in_process: InProcess,
 }
 
 impl Layout<'_> {
@@ -257,6 +264,7 @@ impl Layout<'_> {
         ];
         let others = peers.into_iter().filter(|(peer, _)| *peer != name);
         common.peers = others.map(|(peer, url)| (peer.to_owned(), url.clone())).collect();
+        common.in_process = self.in_process.clone();
         Ok(Settings { common, service })
     }
 

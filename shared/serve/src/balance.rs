@@ -15,6 +15,8 @@ use tonic::body::Body;
 use tonic::transport::{Channel, Error};
 use tower::{Service, ServiceExt};
 
+use crate::in_process::Way;
+
 /// How long an instance that did not answer is left out.
 const LEFT_OUT: Duration = Duration::from_secs(1);
 
@@ -26,6 +28,8 @@ pub struct Balanced {
 }
 
 struct Instance {
+    /// Taken when it leads somewhere.
+    in_process: Way,
     channel: Channel,
     /// When it last did not answer.
     failed_at: Mutex<Option<Instant>>,
@@ -42,14 +46,15 @@ impl Instance {
 }
 
 impl Balanced {
-    /// Calls `channels` in turn; one at the least.
-    pub(crate) fn new(channels: impl IntoIterator<Item = Channel>) -> Self {
-        let instance = |channel| Instance {
+    /// Calls instances in turn, one at the least; each by its way within the process, or by its channel.
+    pub(crate) fn new(instances: impl IntoIterator<Item = (Way, Channel)>) -> Self {
+        let instance = |(in_process, channel)| Instance {
+            in_process,
             channel,
             failed_at: Mutex::default(),
         };
         Self {
-            instances: channels.into_iter().map(instance).collect(),
+            instances: instances.into_iter().map(instance).collect(),
             next: Arc::default(),
         }
     }
@@ -84,6 +89,10 @@ impl Service<Request<Body>> for Balanced {
             let Some(instance) = instances.get(place) else {
                 return std::future::pending().await;
             };
+            let request = match instance.in_process.call(request).await {
+                Ok(answer) => return Ok(answer),
+                Err(request) => request,
+            };
             let answer = instance.channel.clone().oneshot(request).await;
             *instance.failed_at() = answer.is_err().then(Instant::now);
             answer
@@ -102,10 +111,12 @@ mod tests {
     #![allow(clippy::indexing_slicing, reason = "tests fail by panicking")]
 
     use super::*;
+    use crate::InProcess;
     use tonic::transport::Endpoint;
 
     fn three() -> Balanced {
-        Balanced::new((0..3).map(|_| Endpoint::from_static("http://127.0.0.1").connect_lazy()))
+        let channel = || Endpoint::from_static("http://127.0.0.1").connect_lazy();
+        Balanced::new((0..3).map(|_| (InProcess::default().way("nowhere"), channel())))
     }
 
     fn picked(balanced: &Balanced, now: Instant) -> Vec<usize> {

@@ -15,6 +15,7 @@ use toml::{Table, Value};
 
 use api::common::v1::Role;
 
+use crate::InProcess;
 use crate::peers::instances;
 use crate::without::check_listen;
 
@@ -119,6 +120,9 @@ pub struct Common {
     ///
     /// Several instances of a peer are called in turn: `consent = "http://10.0.0.2:7002, http://10.0.0.3:7002"`.
     pub peers: BTreeMap<String, String>,
+    /// The other services of this process, where there are some: never a setting of a file.
+    #[serde(skip)]
+    pub in_process: InProcess,
     /// Every limit.
     pub limits: Limits,
     /// Logs, traces and metrics.
@@ -136,6 +140,7 @@ impl Default for Common {
             issuers: Vec::new(),
             identity: None,
             peers: BTreeMap::new(),
+            in_process: InProcess::default(),
             limits: Limits::default(),
             telemetry: TelemetrySettings::default(),
         }

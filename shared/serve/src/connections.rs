@@ -1,5 +1,8 @@
 //! The one place where connections come in: how many, how long one may be silent, and how the last ones are cut.
 //!
+//! Answers leave together: who wants to send lets everybody else have a turn who is ready to answer on the same connection.
+//! A write, and waking who reads it, is most of what a short call costs.
+//!
 //! With TLS a connection is greeted before it counts as one: in a task of its own, so that nobody waits for somebody
 //! else's handshake; within the time that a new connection may be silent; under the same cap on their number. Greetings
 //! end with the accept loop, so that no peer delays the end of the process.
@@ -12,7 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -139,7 +142,8 @@ impl Greetings {
 impl Arrival {
     fn in_the_clear(self) -> Connection {
         Connection {
-            stream: Box::new(self.stream),
+            stream: BufWriter::new(Box::new(self.stream)),
+            gathered: false,
             proof: Proof::Cleartext,
             silence: Some(self.silence),
             cut: self.cut,
@@ -154,7 +158,8 @@ impl Arrival {
         };
         match greeted {
             Ok((stream, proof)) => Some(Connection {
-                stream: Box::new(stream),
+                stream: BufWriter::new(Box::new(stream)),
+                gathered: false,
                 proof,
                 silence: Some(self.silence),
                 cut: self.cut,
@@ -211,7 +216,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytes for T {}
 
 /// One connection.
 pub(crate) struct Connection {
-    stream: Box<dyn Bytes>,
+    stream: BufWriter<Box<dyn Bytes>>,
+    /// Whether others have had their turn since the last flush.
+    gathered: bool,
     proof: Proof,
     /// `None` once its preface has been read.
     silence: Option<Silence>,
@@ -291,7 +298,17 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_cut(context)?;
-        Pin::new(&mut self.stream).poll_flush(context)
+        // Woken at once, but behind those who are ready now: what they have to say then goes out with this.
+        if !self.gathered && !self.stream.buffer().is_empty() {
+            self.gathered = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_ready() {
+            self.gathered = false;
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -15,6 +15,7 @@ mod deadline;
 mod failure;
 pub mod follow;
 mod health;
+mod in_process;
 mod layers;
 mod methods;
 mod observe;
@@ -38,6 +39,7 @@ pub use auth::ON_BEHALF_OF;
 pub use balance::Balanced;
 pub use call::Call;
 pub use failure::{DOMAIN, Failure, Result, reason_name, role_name};
+pub use in_process::InProcess;
 pub use peers::{InvalidPeer, Peer, Peers, bearer, cleartext_channel};
 pub use process::{Context, Running, Service, StartError, Starting, start, start_on, stop_requested};
 pub use status::Board;
@@ -46,7 +48,8 @@ pub use trace::TraceContext;
 pub use violations::{Breach, Gather, VIOLATIONS_MAX, Violation, Violations};
 
 /// Whoever serves or asks allocates little and often, on every thread: this allocator takes a sixth off a short call, where
-/// the system's own locks and sorts what was freed.
+/// the system's own locks and sorts what was freed. It takes the place of C's too: SQLite copies each value that it gives on
+/// one thread, and another thread frees it.
 #[global_allocator]
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

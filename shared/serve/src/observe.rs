@@ -3,8 +3,9 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, UpDownCounter};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::Code;
 use tracing::Span;
 use tracing::field::Empty;
@@ -18,7 +19,7 @@ pub(crate) struct Metrics {
     calls: Counter<u64>,
     duration: Histogram<f64>,
     active: UpDownCounter<i64>,
-    in_flight: Arc<AtomicI64>,
+    in_flight: TaskTracker,
 }
 
 impl Metrics {
@@ -41,12 +42,12 @@ impl Metrics {
                 .with_unit("{call}")
                 .with_description("Calls that have begun and not ended, watches included")
                 .build(),
-            in_flight: Arc::default(),
+            in_flight: TaskTracker::new(),
         }
     }
 
-    /// Calls of this process that have begun and not ended.
-    pub(crate) fn in_flight(&self) -> Arc<AtomicI64> {
+    /// Calls of this service that have begun and not ended, however they came in.
+    pub(crate) fn in_flight(&self) -> TaskTracker {
         self.in_flight.clone()
     }
 }
@@ -59,11 +60,14 @@ pub(crate) struct Observation {
     /// CANCELLED until something better is known: a call whose future is dropped was given up by its caller.
     code: Code,
     pub(crate) span: Span,
+    _in_flight: TaskTrackerToken,
 }
 
 impl Observation {
     pub(crate) fn begin(metrics: Metrics, method: Arc<Method>) -> Self {
         let span = tracing::info_span!(
+            // Of a service in the same process it is not a part: where it came from, its trace context says.
+            parent: None,
             "rpc",
             otel.name = %method.full_name,
             otel.kind = "server",
@@ -74,13 +78,14 @@ impl Observation {
             trace_id = Empty,
         );
         metrics.active.add(1, &Self::labels_of(&method));
-        metrics.in_flight.fetch_add(1, Ordering::Relaxed);
+        let in_flight = metrics.in_flight.token();
         Self {
             metrics,
             method,
             begun: Instant::now(),
             code: Code::Cancelled,
             span,
+            _in_flight: in_flight,
         }
     }
 
@@ -105,7 +110,6 @@ impl Drop for Observation {
         self.span.in_scope(|| tracing::debug!(code, seconds, "call ended"));
         let [service, method] = Self::labels_of(&self.method);
         self.metrics.active.add(-1, &[service.clone(), method.clone()]);
-        self.metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
         let labels = [service, method, label("rpc.grpc.status_code", code)];
         self.metrics.calls.add(1, &labels);
         self.metrics.duration.record(seconds, &labels);

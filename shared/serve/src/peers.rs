@@ -13,7 +13,7 @@ use crate::balance::Balanced;
 use crate::tls::Client;
 use crate::token::{BearerToken, ServiceTokens};
 use crate::trace::TraceContext;
-use crate::{Call, Failure, Result};
+use crate::{Call, Failure, InProcess, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -27,26 +27,28 @@ const HEADER_LIST_BYTES_MAX: u32 = 32 << 10;
 pub struct Peers(BTreeMap<String, Peer>);
 
 impl Peers {
-    /// Clients for `addresses`, over TLS where `tls` is given; nothing is connected yet, and a peer that is away is no
-    /// obstacle to starting. Several addresses of one peer, separated by commas, are called in turn.
+    /// Clients for `addresses`, over TLS where `tls` is given, otherwise `in_process` where they are of this process; nothing
+    /// is connected yet, and a peer that is away is no obstacle to starting. Several addresses of one peer, separated by
+    /// commas, are called in turn.
     ///
     /// # Errors
     /// The name of the peer whose address is no `http://host:port`, or no `https://host:port` with TLS.
     pub fn new(
         addresses: &BTreeMap<String, String>,
         tls: Option<&Client>,
+        in_process: &InProcess,
         tokens: &ServiceTokens,
         random: &Random,
     ) -> Result<Self, InvalidPeer> {
         let peer = |(name, address): (&String, &String)| {
-            let channel = |address: &str| match tls {
-                Some(tls) => tls.channel(name, address),
-                None => cleartext_channel(name, address),
+            let instance = |address: &str| match tls {
+                Some(tls) => Ok((InProcess::default().way(address), tls.channel(name, address)?)),
+                None => Ok((in_process.way(address), cleartext_channel(name, address)?)),
             };
-            let channels = instances(address).map(channel).collect::<Result<Vec<_>, _>>()?;
+            let instances = instances(address).map(instance).collect::<Result<Vec<_>, _>>()?;
             let peer = Peer {
                 name: name.clone(),
-                channel: Balanced::new(channels),
+                channel: Balanced::new(instances),
                 tokens: tokens.clone(),
                 random: random.clone(),
             };

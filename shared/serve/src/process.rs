@@ -25,6 +25,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
+use tower::Layer;
 
 use crate::admission::Admission;
 use crate::auth::Authenticator;
@@ -289,7 +290,7 @@ struct Ending {
     draining: CancellationToken,
     /// Then: no more connections, watches end.
     closing: CancellationToken,
-    /// At the limit: connections are cut.
+    /// At the limit: connections are cut. Calls within the process end by their deadlines.
     cut: CancellationToken,
     /// Last: background work ends.
     stop: CancellationToken,
@@ -347,7 +348,8 @@ async fn launch<S: Service, DB: Engine>(
         health.reporter(),
     )));
     let draining = ending.draining.clone();
-    let routes = routes.add_service(Reporter::server(db.clone(), board, metrics.in_flight(), draining));
+    let in_flight = metrics.in_flight();
+    let routes = routes.add_service(Reporter::server(db.clone(), board, in_flight.clone(), draining));
     let routes = with_reflection::<S>(routes, &common)?;
 
     let path = RequestPath {
@@ -364,11 +366,28 @@ async fn launch<S: Service, DB: Engine>(
         cut: ending.cut.clone(),
     };
     let secure = tls.is_some();
+    let layer = RequestPathLayer(Arc::new(path));
+    let open = (!secure).then(|| {
+        let service = layer.layer(routes.clone().prepare());
+        common.in_process.open(&format!("http://{address}"), service)
+    });
     let connections = incoming(listener, tls, &common.limits, ends);
-    let server = server(&common.limits)
-        .layer(RequestPathLayer(Arc::new(path)))
-        .add_routes(routes);
-    let serving = server.serve_with_incoming_shutdown(connections, ending.closing.clone().cancelled_owned());
+    let server = server(&common.limits).layer(layer).add_routes(routes);
+    let closing = ending.closing.clone();
+    let serving = server.serve_with_incoming_shutdown(connections, closing.cancelled_owned());
+    let closing = ending.closing.clone();
+    let serving = async move {
+        let mut serving = std::pin::pin!(serving);
+        let ended = tokio::select! {
+            served = &mut serving => Some(served),
+            () = closing.cancelled() => None,
+        };
+        drop(open);
+        match ended {
+            Some(served) => served,
+            None => serving.await,
+        }
+    };
 
     let every = Duration::from_millis(common.limits.health_interval_ms);
     let watching = health.watch(db.clone(), every, ending.draining.clone());
@@ -377,6 +396,7 @@ async fn launch<S: Service, DB: Engine>(
         ending,
         Box::pin(serving),
         Box::pin(watching),
+        in_flight,
         tasks,
         common.limits.drain(),
     );
@@ -413,7 +433,13 @@ fn peers(
     let issuer = TokenIssuer::from_file(&identity.issuer, &identity.audience, &identity.key)?;
     let tokens = ServiceTokens::new(issuer, name, clock.clone());
     let tls = tls.map(tls::Server::client);
-    Ok(Peers::new(&common.peers, tls.as_ref(), &tokens, random)?)
+    Ok(Peers::new(
+        &common.peers,
+        tls.as_ref(),
+        &common.in_process,
+        &tokens,
+        random,
+    )?)
 }
 
 fn with_reflection<S: Service>(routes: Routes, common: &Common) -> Result<Routes, StartError> {
@@ -440,7 +466,14 @@ fn server(limits: &Limits) -> Server {
 
 type Serving = BoxFuture<'static, Result<(), tonic::transport::Error>>;
 
-async fn live(ending: Ending, serving: Serving, watching: BoxFuture<'static, ()>, tasks: TaskTracker, drain: Duration) {
+async fn live(
+    ending: Ending,
+    serving: Serving,
+    watching: BoxFuture<'static, ()>,
+    in_flight: TaskTracker,
+    tasks: TaskTracker,
+    drain: Duration,
+) {
     let health = tokio::spawn(watching);
     let mut serving = tokio::spawn(serving);
     tokio::select! {
@@ -451,10 +484,20 @@ async fn live(ending: Ending, serving: Serving, watching: BoxFuture<'static, ()>
     // The health task's last act is to report NOT_SERVING; only then do connections begin to close.
     let _reported = timeout(LAST_STEPS, health).await;
     ending.closing.cancel();
-    if !serving.is_finished() && timeout(drain, &mut serving).await.is_err() {
+    let answered = async {
+        if !serving.is_finished() {
+            let _served = (&mut serving).await;
+        }
+        // Calls over connections have ended with them; others of this process may still wait for their answers.
+        in_flight.close();
+        in_flight.wait().await;
+    };
+    if timeout(drain, answered).await.is_err() {
         tracing::warn!("calls were still in flight at the end of the drain limit and are cut");
         ending.cut.cancel();
-        let _cut = timeout(LAST_STEPS, &mut serving).await;
+        if !serving.is_finished() {
+            let _cut = timeout(LAST_STEPS, &mut serving).await;
+        }
     }
     ending.stop.cancel();
     tasks.close();

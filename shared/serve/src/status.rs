@@ -18,6 +18,7 @@ use store::time::{Clock, Timestamp, from_micros, to_micros, to_proto};
 use store::{Db, Engine, Feed};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 
 use crate::Call;
@@ -223,7 +224,7 @@ impl Following {
 pub(crate) struct Reporter<DB: Engine> {
     db: Db<DB>,
     board: Board,
-    in_flight: Arc<AtomicI64>,
+    in_flight: TaskTracker,
     draining: CancellationToken,
     started_at: Timestamp,
 }
@@ -232,7 +233,7 @@ impl<DB: Engine> Reporter<DB> {
     pub(crate) fn server(
         db: Db<DB>,
         board: Board,
-        in_flight: Arc<AtomicI64>,
+        in_flight: TaskTracker,
         draining: CancellationToken,
     ) -> StatusServiceServer<Self> {
         StatusServiceServer::new(Self {
@@ -266,7 +267,7 @@ impl<DB: Engine> Reporter<DB> {
             now: Some(to_proto(self.board.clock.now())),
             serving: database.answers && !draining,
             draining,
-            calls_in_flight: self.in_flight.load(Ordering::Relaxed),
+            calls_in_flight: i64::try_from(self.in_flight.len()).unwrap_or(i64::MAX),
             database: Some(database),
             feeds,
             followed,

@@ -275,7 +275,7 @@ fn unix_time(instant: Timestamp) -> UnixTime {
 /// What a connection proves of its other end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// No TLS: the network is the machine's own, or trusted.
+    /// No TLS: the network is the machine's own, or trusted; or none at all, within a process.
     Cleartext,
     /// TLS, without a certificate.
     #[default]

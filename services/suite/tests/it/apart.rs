@@ -4,6 +4,7 @@ use dmp::endpoints::Endpoints;
 use dmp::home::Home;
 use dmp::suite::{Layout, Plan, SERVICES};
 use journeys::Clients;
+use serve::InProcess;
 use serve::config::Settings;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -46,6 +47,7 @@ impl Apart {
             ..Plan::default()
         };
         let layout = |consent: SocketAddr| Layout {
+            in_process: InProcess::default(),
             home: &home,
             plan: &plan,
             endpoints: endpoints(&addresses, consent, authority),

@@ -3,7 +3,7 @@
 use api::common::v1 as pb;
 use api::common::v1::{Reason, Role};
 use serve::config::{Common, Identity, IssuerSettings, Limits, Settings};
-use serve::{Claims, Failure, Running, TokenIssuer, bearer};
+use serve::{Claims, Failure, InProcess, Running, TokenIssuer, bearer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub(crate) struct Suite {
     pub(crate) people_key: String,
     pub(crate) services: TokenIssuer,
     pub(crate) folder: TempDir,
+    /// Whether its probes call each other as services of one process do.
+    pub(crate) in_process: Option<InProcess>,
 }
 
 /// A probe that runs.
@@ -57,7 +59,21 @@ impl Suite {
             people_key,
             services,
             folder,
+            in_process: None,
         }
+    }
+
+    /// One whose probes call each other without a network.
+    pub(crate) fn of_one_process() -> Self {
+        Self {
+            in_process: Some(InProcess::default()),
+            ..Self::new()
+        }
+    }
+
+    /// One of each kind: what holds of calls to peers holds whichever way they go.
+    pub(crate) fn of_both_kinds() -> [Self; 2] {
+        [Self::new(), Self::of_one_process()]
     }
 
     pub(crate) fn settings(
@@ -86,6 +102,7 @@ impl Suite {
             }),
             peers,
             limits,
+            in_process: self.in_process.clone().unwrap_or_default(),
             ..Common::default()
         };
         common.database.url = format!("sqlite://{}/probe-{id}.db", self.folder.path().display()).into();
