@@ -446,10 +446,10 @@ impl<DB: Engine> Gate<DB> {
             return self.record_one(granted, taken).await;
         }
         let (first, hidden) = (taken.first.entry_id, taken.hidden.as_ref().map(|entry| entry.entry_id));
-        let (gate, staging) = (self.clone(), granted.clone());
+        let rows = self.rows(granted, &taken)?;
         let staged = self
             .db
-            .write(move |connection| Box::pin(async move { gate.put(connection, &staging, &taken).await }));
+            .write(move |connection| Box::pin(async move { store::insert::<DB>(connection, rows).await }));
         staged.await?;
         self.nudge(granted);
         let second = async {
@@ -472,22 +472,22 @@ impl<DB: Engine> Gate<DB> {
         })
     }
 
-    /// Puts an access on its way into the journal inside the transaction of the change that it is, with what leaves with
-    /// it; answers the entry's id. The staged entry is durable with the commit.
-    pub(crate) async fn stage(&self, connection: &mut DB::Connection, granted: &Granted, named: Named) -> Result<Uuid> {
+    /// The rows that put an access on its way into the journal, to be written in the transaction of the change that it is,
+    /// with what leaves with it; and the entry's id. The staged entry is durable with the commit.
+    pub(crate) fn stage(&self, granted: &Granted, named: Named) -> Result<(Uuid, Vec<NewRow>)> {
         if serve::without::journal() {
-            return Ok(self.random.uuid());
+            return Ok((self.random.uuid(), Vec::new()));
         }
         let taken = self.taken(granted, named);
-        self.put(connection, granted, &taken).await?;
-        Ok(taken.first.entry_id)
+        Ok((taken.first.entry_id, self.rows(granted, &taken)?))
     }
 
-    async fn put(&self, connection: &mut DB::Connection, granted: &Granted, taken: &Taken) -> Result<()> {
+    fn rows(&self, granted: &Granted, taken: &Taken) -> Result<Vec<NewRow>> {
+        let mut rows = taken.beside(granted);
         for entry in [Some(&taken.first), taken.hidden.as_ref()].into_iter().flatten() {
-            self.journal.stage(connection, entry).await?;
+            rows.push(self.journal.staged(entry)?);
         }
-        Ok(store::insert::<DB>(connection, &taken.beside(granted)).await?)
+        Ok(rows)
     }
 
     /// Tells the sequencer of what left with an access, after the commit.

@@ -6,7 +6,7 @@
 
 use api::identity::DmpId;
 use sqlx::Row;
-use store::{Engine, Error as Stored};
+use store::{Engine, Error as Stored, NewRow, Value};
 use uuid::Uuid;
 
 use crate::authorization::{Entered, Granted};
@@ -14,43 +14,29 @@ use crate::content::{ContentKey, DossierKey, Sealed};
 use crate::document::Document;
 use crate::error::Result;
 
-/// Writes a content.
-pub(crate) async fn insert<DB: Engine>(
-    connection: &mut DB::Connection,
-    granted: &Granted,
-    logical_id: Uuid,
-    sealed: Sealed,
-) -> Result<()> {
-    let dmp_id = granted.dmp_id();
+/// The rows of a new content.
+pub(crate) fn rows(granted: &Granted, logical_id: Uuid, sealed: Sealed) -> Vec<NewRow> {
+    let dmp_id = || Value::Text(granted.dmp_id().as_str().to_owned());
     let count = i64::try_from(sealed.chunks.len()).unwrap_or(i64::MAX);
-    sqlx::query("INSERT INTO document_keys (dmp_id, logical_id, key, chunks) VALUES ($1, $2, $3, $4)")
-        .bind(dmp_id.as_str())
-        .bind(logical_id)
-        .bind(sealed.key)
-        .bind(count)
-        .execute(&mut *connection)
-        .await?;
-    for (number, chunk) in (0..count).zip(sealed.chunks) {
-        insert_chunk::<DB>(connection, dmp_id, logical_id, number, chunk).await?;
-    }
-    Ok(())
-}
-
-async fn insert_chunk<DB: Engine>(
-    connection: &mut DB::Connection,
-    dmp_id: &DmpId,
-    logical_id: Uuid,
-    number: i64,
-    sealed: Vec<u8>,
-) -> Result<()> {
-    sqlx::query("INSERT INTO document_contents (dmp_id, logical_id, chunk, sealed) VALUES ($1, $2, $3, $4)")
-        .bind(dmp_id.as_str())
-        .bind(logical_id)
-        .bind(number)
-        .bind(sealed)
-        .execute(connection)
-        .await?;
-    Ok(())
+    let key = NewRow {
+        columns: "document_keys (dmp_id, logical_id, key, chunks)",
+        values: vec![
+            dmp_id(),
+            Value::Id(logical_id),
+            Value::Bytes(sealed.key),
+            Value::Number(count),
+        ],
+    };
+    let chunks = (0..count).zip(sealed.chunks).map(|(number, chunk)| NewRow {
+        columns: "document_contents (dmp_id, logical_id, chunk, sealed)",
+        values: vec![
+            dmp_id(),
+            Value::Id(logical_id),
+            Value::Number(number),
+            Value::Bytes(chunk),
+        ],
+    });
+    std::iter::once(key).chain(chunks).collect()
 }
 
 /// The key of a document's content, and the first sealed chunk, if there is one. An access that is not in the journal has

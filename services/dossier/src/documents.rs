@@ -6,9 +6,10 @@ use api::dossier::v1::DocumentStatus;
 use api::identity::DmpId;
 use futures::TryStreamExt;
 use sqlx::{QueryBuilder, Row};
+use std::collections::BTreeSet;
 use store::page::{Key, Page};
 use store::time::{Timestamp, from_micros, to_micros};
-use store::{Engine, Error as Stored};
+use store::{Engine, Error as Stored, NewRow, Value};
 use uuid::Uuid;
 
 use crate::authorization::Granted;
@@ -42,59 +43,46 @@ pub(crate) struct Filter {
     pub(crate) author_id: Option<String>,
 }
 
-/// Writes a document, its authors among the columns.
-pub(crate) async fn insert<DB: Engine>(
-    connection: &mut DB::Connection,
-    _granted: &Granted,
-    document: &Document,
-) -> Result<()> {
+/// The rows of a new document and of its authors.
+pub(crate) fn rows(_granted: &Granted, document: &Document) -> Vec<NewRow> {
     let (metadata, visibility) = (&document.metadata, document.visibility);
-    sqlx::query(
-        "INSERT INTO documents (dmp_id, unique_id, logical_id, entry_uuid, status, type_code, class_code, masked,
-         hidden_from_holder, hidden_from_representatives, announce_by, service_start, media_type, size, sha256,
-         submitted_by, submitted_at, description)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
-    )
-    .bind(document.dmp_id.as_str())
-    .bind(metadata.unique_id.as_str())
-    .bind(document.logical_id)
-    .bind(document.entry_uuid)
-    .bind(i64::from(i32::from(document.status)))
-    .bind(metadata.document_type.code.as_str())
-    .bind(metadata.class.code.as_str())
-    .bind(visibility.masked)
-    .bind(visibility.hidden_from_holder)
-    .bind(visibility.hidden_from_representatives)
-    .bind(to_micros(document.announce_by))
-    .bind(to_micros(metadata.service_start))
-    .bind(document.facts.media_type.as_str())
-    .bind(document.facts.size)
-    .bind(document.facts.sha256.as_slice())
-    .bind(document.submitted_by.as_str())
-    .bind(to_micros(document.submitted_at))
-    .bind(metadata.to_bytes())
-    .execute(&mut *connection)
-    .await?;
-    for author_id in metadata.author_ids() {
-        insert_author::<DB>(connection, document, author_id).await?;
-    }
-    Ok(())
-}
-
-async fn insert_author<DB: Engine>(
-    connection: &mut DB::Connection,
-    document: &Document,
-    author_id: &str,
-) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO document_authors (dmp_id, author_id, unique_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-    )
-    .bind(document.dmp_id.as_str())
-    .bind(author_id)
-    .bind(document.unique_id())
-    .execute(connection)
-    .await?;
-    Ok(())
+    let text = |text: &str| Value::Text(text.to_owned());
+    let entry = NewRow {
+        columns: "documents (dmp_id, unique_id, logical_id, entry_uuid, status, type_code, class_code, masked,
+             hidden_from_holder, hidden_from_representatives, announce_by, service_start, media_type, size, sha256,
+             submitted_by, submitted_at, description)",
+        values: vec![
+            text(document.dmp_id.as_str()),
+            text(metadata.unique_id.as_str()),
+            Value::Id(document.logical_id),
+            Value::Id(document.entry_uuid),
+            Value::Number(i64::from(i32::from(document.status))),
+            text(&metadata.document_type.code),
+            text(&metadata.class.code),
+            Value::Flag(visibility.masked),
+            Value::Flag(visibility.hidden_from_holder),
+            Value::Flag(visibility.hidden_from_representatives),
+            Value::Number(to_micros(document.announce_by)),
+            Value::Number(to_micros(metadata.service_start)),
+            text(document.facts.media_type.as_str()),
+            Value::Number(document.facts.size),
+            Value::Bytes(document.facts.sha256.clone()),
+            text(&document.submitted_by),
+            Value::Number(to_micros(document.submitted_at)),
+            Value::Bytes(metadata.to_bytes()),
+        ],
+    };
+    // Each once, however often a document names it.
+    let authors: BTreeSet<&str> = metadata.author_ids().collect();
+    let authors = authors.into_iter().map(|author_id| NewRow {
+        columns: "document_authors (dmp_id, author_id, unique_id)",
+        values: vec![
+            text(document.dmp_id.as_str()),
+            text(author_id),
+            text(document.unique_id()),
+        ],
+    });
+    std::iter::once(entry).chain(authors).collect()
 }
 
 /// The document of this id whatever its visibility: only to know whether a deposit is a repetition or a replacement.

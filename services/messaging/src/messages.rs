@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 use store::time::{Timestamp, from_micros, to_micros};
-use store::{Engine, Result};
+use store::{Engine, NewRow, Result, Value};
 use uuid::Uuid;
 
 use crate::mailboxes::Place;
@@ -70,44 +70,42 @@ macro_rules! held {
     };
 }
 
-/// Stores a message with its body, at its place in the sender's mailbox.
-pub(crate) async fn insert<DB: Engine>(
-    connection: &mut DB::Connection,
-    message: &NewMessage,
-    place: Place,
-) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO messages (message_id, mailbox_id, sequence, deposit_id, reading_wanted, header_key, header)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(message.id)
-    .bind(place.mailbox_id)
-    .bind(place.sequence)
-    .bind(message.deposit_id)
-    .bind(message.reading_wanted)
-    .bind(message.header.key.as_slice())
-    .bind(message.header.content.as_slice())
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query("INSERT INTO bodies (message_id, sha256, body_key, body) VALUES ($1, $2, $3, $4)")
-        .bind(message.id)
-        .bind(message.body_sha256.as_slice())
-        .bind(message.body.key.as_slice())
-        .bind(message.body.content.as_slice())
-        .execute(connection)
-        .await?;
-    Ok(())
+/// The rows of a message with its body, at its place in the sender's mailbox.
+pub(crate) fn rows(message: NewMessage, place: Place) -> [NewRow; 2] {
+    let header = NewRow {
+        columns: "messages (message_id, mailbox_id, sequence, deposit_id, reading_wanted, header_key, header)",
+        values: vec![
+            Value::Id(message.id),
+            Value::Id(place.mailbox_id),
+            Value::Number(place.sequence),
+            Value::Id(message.deposit_id),
+            Value::Flag(message.reading_wanted),
+            Value::Bytes(message.header.key),
+            Value::Bytes(message.header.content),
+        ],
+    };
+    let body = NewRow {
+        columns: "bodies (message_id, sha256, body_key, body)",
+        values: vec![
+            Value::Id(message.id),
+            Value::Bytes(message.body_sha256),
+            Value::Bytes(message.body.key),
+            Value::Bytes(message.body.content),
+        ],
+    };
+    [header, body]
 }
 
-/// Puts a message at its place in a recipient's mailbox.
-pub(crate) async fn deliver<DB: Engine>(connection: &mut DB::Connection, message_id: Uuid, place: Place) -> Result<()> {
-    sqlx::query("INSERT INTO deliveries (mailbox_id, sequence, message_id) VALUES ($1, $2, $3)")
-        .bind(place.mailbox_id)
-        .bind(place.sequence)
-        .bind(message_id)
-        .execute(connection)
-        .await?;
-    Ok(())
+/// The row that puts a message at its place in a recipient's mailbox.
+pub(crate) fn delivery(message_id: Uuid, place: Place) -> NewRow {
+    NewRow {
+        columns: "deliveries (mailbox_id, sequence, message_id)",
+        values: vec![
+            Value::Id(place.mailbox_id),
+            Value::Number(place.sequence),
+            Value::Id(message_id),
+        ],
+    }
 }
 
 /// A message that a mailbox sent or received.

@@ -52,13 +52,8 @@ fn content<DB: Engine>(row: &DB::Row) -> Result<Content> {
     }
 }
 
-/// Writes entries which have their place.
-pub(crate) async fn insert<DB: Engine>(connection: &mut DB::Connection, log: i64, entries: &[Recorded]) -> Result<()> {
-    let rows: Vec<NewRow> = entries.iter().map(|entry| row(log, entry)).collect();
-    store::insert::<DB>(connection, &rows).await
-}
-
-fn row(log: i64, entry: &Recorded) -> NewRow {
+/// The row of an entry which has its place.
+pub(crate) fn row(log: i64, entry: &Recorded) -> NewRow {
     let bytes = |bytes: &[u8]| Value::Bytes(bytes.to_vec());
     let (salt, payload, content) = match &entry.content {
         Content::Present { salt, payload } => (bytes(salt), bytes(payload), Value::NoBytes),
@@ -86,24 +81,44 @@ fn row(log: i64, entry: &Recorded) -> NewRow {
 // Joins below say CROSS JOIN, which SQLite takes in the order written: left to itself it reads the whole log and looks
 // each entry up among the values.
 
-/// The entries which have these ids.
-pub(crate) async fn by_ids<DB: Engine>(
-    connection: &mut DB::Connection,
-    log: i64,
-    ids: &[Uuid],
-) -> Result<HashMap<Uuid, Recorded>> {
-    let mut found = HashMap::new();
+/// What there is of the entries with some ids.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Those in the log.
+    pub(crate) written: HashMap<Uuid, Recorded>,
+    /// Those on their way.
+    pub(crate) staged: HashMap<Uuid, Entry>,
+}
+
+/// What there is of the entries with these ids.
+pub(crate) async fn by_ids<DB: Engine>(connection: &mut DB::Connection, log: i64, ids: &[Uuid]) -> Result<Found> {
+    let mut found = Found::default();
     for rows in padded(ids) {
-        let mut select = QueryBuilder::<DB>::new("SELECT e.* FROM (");
+        let mut select = QueryBuilder::<DB>::new(
+            "SELECT e.*, s.entry_id AS staged_id, s.subject AS staged_subject, s.payload AS staged_payload FROM (",
+        );
         select.push_values(rows, |mut row, id| {
             row.push_bind(id.copied());
         });
         select
-            .push(") AS v CROSS JOIN journal_entries e WHERE e.entry_id = v.column1 AND e.log_id = ")
-            .push_bind(log);
+            .push(") AS v LEFT JOIN journal_entries e ON e.entry_id = v.column1 AND e.log_id = ")
+            .push_bind(log)
+            .push(" LEFT JOIN journal_staged s ON s.entry_id = v.column1 AND s.log_id = ")
+            .push_bind(log)
+            .push(" WHERE e.entry_id IS NOT NULL OR s.entry_id IS NOT NULL");
         for row in select.build().fetch_all(&mut *connection).await? {
-            let entry = recorded::<DB>(&row)?;
-            found.insert(entry.entry_id, entry);
+            if row.try_get::<Option<Uuid>, _>("entry_id")?.is_some() {
+                let entry = recorded::<DB>(&row)?;
+                found.written.insert(entry.entry_id, entry);
+            }
+            if let Some(entry_id) = row.try_get("staged_id")? {
+                let entry = Entry {
+                    entry_id,
+                    subject: row.try_get("staged_subject")?,
+                    payload: row.try_get("staged_payload")?,
+                };
+                found.staged.insert(entry_id, entry);
+            }
         }
     }
     Ok(found)
@@ -284,6 +299,20 @@ pub(crate) async fn erase<DB: Engine>(
     Ok(rows.len())
 }
 
+/// The row of an entry on its way.
+pub(crate) fn staged(log: i64, entry: &Entry, now: Timestamp) -> NewRow {
+    NewRow {
+        columns: "journal_staged (log_id, entry_id, subject, payload, staged_at)",
+        values: vec![
+            Value::Number(log),
+            Value::Id(entry.entry_id),
+            Value::Text(entry.subject.clone()),
+            Value::Bytes(entry.payload.clone()),
+            Value::Number(time::to_micros(now)),
+        ],
+    }
+}
+
 /// Puts an entry on its way. False when one of this id is on its way or written already.
 pub(crate) async fn stage<DB: Engine>(
     connection: &mut DB::Connection,
@@ -312,29 +341,6 @@ fn entry<DB: Engine>(row: &DB::Row) -> Result<Entry> {
         subject: row.try_get("subject")?,
         payload: row.try_get("payload")?,
     })
-}
-
-/// Staged entries of these ids, which SQLite takes first as in [`by_ids`].
-pub(crate) async fn staged_by_ids<DB: Engine>(
-    connection: &mut DB::Connection,
-    log: i64,
-    ids: &[Uuid],
-) -> Result<HashMap<Uuid, Entry>> {
-    let mut found = HashMap::new();
-    for rows in padded(ids) {
-        let mut select = QueryBuilder::<DB>::new("SELECT s.* FROM (");
-        select.push_values(rows, |mut row, id| {
-            row.push_bind(id.copied());
-        });
-        select
-            .push(") AS v CROSS JOIN journal_staged s WHERE s.entry_id = v.column1 AND s.log_id = ")
-            .push_bind(log);
-        for row in select.build().fetch_all(&mut *connection).await? {
-            let staged = entry::<DB>(&row)?;
-            found.insert(staged.entry_id, staged);
-        }
-    }
-    Ok(found)
 }
 
 /// The entries which were staged first.

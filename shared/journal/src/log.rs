@@ -177,6 +177,16 @@ impl<DB: Engine> Journal<DB> {
         Ok(())
     }
 
+    /// The row by which an entry with a new id is [staged](Journal::stage), to be written with others of its transaction; an id
+    /// that is staged already breaks that.
+    ///
+    /// # Errors
+    /// [`Error::OutOfBounds`].
+    pub fn staged(&self, entry: &Entry) -> Result<NewRow> {
+        self.check(entry)?;
+        Ok(entries::staged(self.shared.log, entry, self.shared.clock.now()))
+    }
+
     /// Answers the receipt of a staged entry once it is in the log. Settling again answers it again.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{QueryBuilder, Row};
 use store::{Engine, Error, NewRow, Result, Value, padded};
+use uuid::Uuid;
 
 use crate::entries::{from_u64, hash, to_u64};
 use crate::hash::Hash;
@@ -56,28 +57,49 @@ pub(crate) async fn lock_log<DB: Engine>(connection: &mut DB::Connection, log: i
     to_u64(row.try_get("tree_size")?)
 }
 
-pub(crate) async fn set_size<DB: Engine>(connection: &mut DB::Connection, log: i64, size: u64) -> Result<()> {
-    sqlx::query("UPDATE journal_logs SET tree_size = $2 WHERE log_id = $1")
-        .bind(log)
-        .bind(from_u64(size))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-pub(crate) async fn insert_checkpoint<DB: Engine>(
+/// Takes hold of the log and moves it from one size to another. False when it has another size than the first, or when one of
+/// the `unseen` ids is staged.
+pub(crate) async fn advance<DB: Engine>(
     connection: &mut DB::Connection,
     log: i64,
-    size: u64,
-    note: &str,
-) -> Result<()> {
-    sqlx::query("INSERT INTO journal_checkpoints (log_id, tree_size, note) VALUES ($1, $2, $3)")
-        .bind(log)
-        .bind(from_u64(size))
-        .bind(note)
-        .execute(connection)
-        .await?;
-    Ok(())
+    (from, to): (u64, u64),
+    unseen: &[Uuid],
+) -> Result<bool> {
+    let mut lists: Vec<Vec<Option<Uuid>>> = padded(unseen)
+        .map(|ids| ids.map(Option::<&Uuid>::copied).collect())
+        .collect();
+    if lists.is_empty() {
+        // One that is nobody's, so that it is the same statement either way.
+        lists.push(vec![None]);
+    }
+    let mut update = QueryBuilder::<DB>::new("UPDATE journal_logs SET tree_size = ");
+    update.push_bind(from_u64(to)).push(" WHERE log_id = ").push_bind(log);
+    update.push(" AND tree_size = ").push_bind(from_u64(from));
+    for ids in lists {
+        update
+            .push(" AND NOT EXISTS (SELECT 1 FROM journal_staged WHERE log_id = ")
+            .push_bind(log);
+        update.push(" AND entry_id IN (");
+        let mut list = update.separated(", ");
+        for id in ids {
+            list.push_bind(id);
+        }
+        list.push_unseparated("))");
+    }
+    update.push(" RETURNING tree_size AS tree_size");
+    Ok(update.build().fetch_optional(connection).await?.is_some())
+}
+
+/// The row of a checkpoint.
+pub(crate) fn checkpoint(log: i64, size: u64, note: &str) -> NewRow {
+    NewRow {
+        columns: "journal_checkpoints (log_id, tree_size, note)",
+        values: vec![
+            Value::Number(log),
+            Value::Number(from_u64(size)),
+            Value::Text(note.to_owned()),
+        ],
+    }
 }
 
 /// The largest checkpoint with its size.
@@ -113,15 +135,10 @@ pub(crate) async fn checkpoint_from<DB: Engine>(
         .transpose()
 }
 
-/// Keeps the hashes of completed subtrees. Leaves are kept by their entries.
-pub(crate) async fn insert_nodes<DB: Engine>(
-    connection: &mut DB::Connection,
-    log: i64,
-    nodes: &[(Node, Hash)],
-) -> Result<()> {
+/// The rows of completed subtrees. Leaves are kept by their entries.
+pub(crate) fn rows(log: i64, nodes: &[(Node, Hash)]) -> impl Iterator<Item = NewRow> {
     let above = nodes.iter().filter(|(node, _)| node.level > 0);
-    let rows: Vec<NewRow> = above.map(|(node, hash)| row(log, *node, hash)).collect();
-    store::insert::<DB>(connection, &rows).await
+    above.map(move |(node, hash)| row(log, *node, hash))
 }
 
 fn row(log: i64, node: Node, hash: &Hash) -> NewRow {

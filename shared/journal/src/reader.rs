@@ -39,6 +39,7 @@ impl<DB: Engine> Journal<DB> {
         let mut connection = self.shared.db.read().await?;
         Ok(entries::by_ids::<DB>(&mut connection, self.shared.log, &[entry_id])
             .await?
+            .written
             .remove(&entry_id))
     }
 
@@ -47,6 +48,7 @@ impl<DB: Engine> Journal<DB> {
         let mut connection = self.shared.db.read().await?;
         let entry = entries::by_ids::<DB>(&mut connection, self.shared.log, &[entry_id])
             .await?
+            .written
             .remove(&entry_id);
         let Some(entry) = entry else { return Ok(None) };
         let origin = self.shared.verifier.name();

@@ -31,7 +31,7 @@ pub(crate) async fn find_or_begin<DB: Engine>(connection: &mut DB::Connection, k
             extensions: Vec::new(),
         };
         let note = empty.sign(key).map_err(|error| Refusal::Checkpoint(error.into()))?;
-        nodes::insert_checkpoint::<DB>(connection, log.id, 0, &note).await?;
+        store::insert::<DB>(connection, vec![nodes::checkpoint(log.id, 0, &note)]).await?;
     }
     Ok(log.id)
 }

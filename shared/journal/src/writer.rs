@@ -1,8 +1,9 @@
 //! The one task which writes a log.
 //!
 //! It takes what waits, gives every entry its place, stores entries, hashes and the new signed checkpoint in one transaction,
-//! and answers after the commit. The row of the log is held while it does so: a second process on the same database waits,
-//! sees that the tree has grown, and reads it again. When the outcome of a commit is unknown the tree is read again too, and
+//! and answers after the commit. The row of the log moves from the size that was known to the new one: when a second process on
+//! the same database has come first it does not, and the batch is tried again on the tree as it is stored, whose row is then
+//! held from the start. When the outcome of a commit is unknown the tree is read again too, and
 //! the same entries are tried once more under their ids: those which are in the log get the receipt they have.
 
 use std::collections::{HashMap, HashSet};
@@ -18,7 +19,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::batch::{Batch, Salted};
-use crate::entries;
+use crate::entries::{self, Found};
 use crate::entry::{Entry, Recorded};
 use crate::error::{Error, Result};
 use crate::log::Limits;
@@ -263,17 +264,20 @@ impl Attempt {
                 .map(Ask::entry_id)
                 .chain(swept.iter().map(|entry| entry.entry_id)),
         );
-        let staged = entries::staged_by_ids::<DB>(connection, self.log, &ids).await?;
-        let known = entries::by_ids::<DB>(connection, self.log, &ids).await?;
+        let Found { written, staged } = if self.is_all_new() {
+            Found::default()
+        } else {
+            entries::by_ids::<DB>(connection, self.log, &ids).await?
+        };
         let unstaged: Vec<Uuid> = staged.keys().copied().collect();
-        let choice = choose(&self.asks, &swept, staged, &known);
+        let choice = choose(&self.asks, &swept, staged, &written);
         let fresh = choice.fresh.len();
 
-        let (tree, mut receipts) = self.append::<DB>(connection, tree, choice.fresh).await?;
-        self.write_beside::<DB>(connection, &choice.taken).await?;
+        let beside = self.beside(&choice.taken);
+        let (tree, mut receipts) = self.append::<DB>(connection, tree, choice.fresh, beside).await?;
         entries::unstage::<DB>(connection, self.log, &unstaged).await?;
         let origin = self.key.verifier().name();
-        for entry in known.values() {
+        for entry in written.values() {
             let receipt = reader::stored_receipt::<DB>(connection, self.log, origin, entry).await?;
             receipts.insert(entry.entry_id, receipt);
         }
@@ -287,32 +291,37 @@ impl Attempt {
         })
     }
 
-    /// Writes what goes with the entries that this batch has taken from their asks.
-    async fn write_beside<DB: Engine>(&self, connection: &mut DB::Connection, taken: &HashSet<usize>) -> Result<()> {
+    /// Whether it is taken for granted that nobody has seen these entries: the database refuses what is staged or in the log
+    /// already, and the next attempt, which knows no tree, looks for it.
+    fn is_all_new(&self) -> bool {
+        self.tree.is_some() && self.sweep == 0 && self.asks.iter().all(|ask| matches!(ask, Ask::Append(..)))
+    }
+
+    /// What goes with the entries that this batch has taken from their asks.
+    fn beside(&self, taken: &HashSet<usize>) -> Vec<NewRow> {
         let asks = self.asks.iter().enumerate();
         let beside = asks.filter_map(|(place, ask)| match ask {
             Ask::Append(_, beside) if taken.contains(&place) => Some(beside.clone()),
             _ => None,
         });
-        let beside: Vec<NewRow> = beside.flatten().collect();
-        Ok(store::insert::<DB>(connection, &beside).await?)
+        beside.flatten().collect()
     }
 
-    /// Takes hold of the log, and answers its tree: the known one, or as it is stored when another process has gone on.
+    /// The tree: the known one, which may turn out to have grown; or, held from here on, as it is stored.
     async fn tree<DB: Engine>(&self, connection: &mut DB::Connection) -> Result<Frontier> {
-        let size = nodes::lock_log::<DB>(connection, self.log).await?;
         match &self.tree {
-            Some(tree) if tree.size() == size => Ok(tree.clone()),
-            _ => state::load::<DB>(connection, self.log, self.key.verifier()).await,
+            Some(tree) => Ok(tree.clone()),
+            None => state::load::<DB>(connection, self.log, self.key.verifier()).await,
         }
     }
 
-    /// Stores the fresh entries with their checkpoint, and answers the tree and their receipts.
+    /// Stores the fresh entries with their checkpoint and what goes with them, and answers the tree and their receipts.
     async fn append<DB: Engine>(
         &self,
         connection: &mut DB::Connection,
         before: Frontier,
         fresh: Vec<Entry>,
+        beside: Vec<NewRow>,
     ) -> Result<(Frontier, HashMap<Uuid, Receipt>)> {
         if fresh.is_empty() {
             return Ok((before, HashMap::new()));
@@ -328,10 +337,21 @@ impl Attempt {
             .collect();
         let batch = Batch::assemble(&before, heads, salted, self.now, &self.key);
         let batch = batch.map_err(|_| store::Error::Corrupt("the journal's origin"))?;
-        entries::insert::<DB>(connection, self.log, &batch.entries).await?;
-        nodes::insert_nodes::<DB>(connection, self.log, &batch.nodes).await?;
-        nodes::insert_checkpoint::<DB>(connection, self.log, batch.tree.size(), &batch.note).await?;
-        nodes::set_size::<DB>(connection, self.log, batch.tree.size()).await?;
+        let size = batch.tree.size();
+        // What was read before this holds, because whoever writes into the log comes this way.
+        let ids: Vec<Uuid> = batch.entries.iter().map(|entry| entry.entry_id).collect();
+        let unseen = if self.is_all_new() { ids.as_slice() } else { &[] };
+        if !nodes::advance::<DB>(connection, self.log, (before.size(), size), unseen).await? {
+            return Err(store::Error::Conflict.into());
+        }
+        let mut rows = beside;
+        rows.extend(batch.entries.iter().map(|entry| entries::row(self.log, entry)));
+        rows.extend(nodes::rows(self.log, &batch.nodes));
+        rows.push(nodes::checkpoint(self.log, size, &batch.note));
+        match store::insert::<DB>(connection, rows).await {
+            Err(error) if error.is_there_already() && self.is_all_new() => return Err(store::Error::Conflict.into()),
+            inserted => inserted?,
+        }
         let receipts = batch.receipts(&before, self.key.verifier().name())?;
         Ok((batch.tree, receipts))
     }

@@ -8,6 +8,7 @@ use tracing::Span;
 use crate::lease::{Lease, Leases};
 use crate::migrate::Migrations;
 use crate::observe::{Gauges, Metrics, PoolState, traced};
+use crate::runtime::OwnRuntime;
 use crate::writer::{Job, Writer};
 use crate::{Engine, Error, Result};
 
@@ -109,13 +110,17 @@ impl<DB: Engine> Db<DB> {
     /// Opens the database and brings its schema up to date. Fails when it does not answer, when a migration that was
     /// applied has changed since, or when the server's settings could lose an acknowledged write.
     pub async fn open(options: &Options, migrations: &Migrations) -> Result<Self> {
-        let pools = DB::connect(options).await?.0;
+        let runtime = OwnRuntime::start(options.name, DB::GROUPED).map_err(Error::Threads)?;
+        // There, so that it is there that sockets are looked at.
+        let connecting = options.clone();
+        let connected = runtime.spawn(async move { DB::connect(&connecting).await }).await;
+        let pools = connected.unwrap_or(Err(Error::Unavailable(None)))?.0;
         DB::migrate(&pools.write, &migrations.of(DB::MIGRATIONS)).await?;
         let metrics = Metrics::new(options.name, DB::NAME);
         let (read, write) = (Leases::new("read", pools.read), Leases::new("write", pools.write));
         let opened = Arc::new(Opened {
             name: options.name,
-            writer: Writer::start(write.clone(), options, metrics.clone()),
+            writer: Writer::start(runtime, write.clone(), options, metrics.clone()),
             read,
             write,
             metrics,

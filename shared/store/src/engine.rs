@@ -59,6 +59,12 @@ macro_rules! engine {
             /// Which folder of migrations is this engine's.
             const MIGRATIONS: &'static str;
 
+            /// What stands after the last of several insertions that are one message.
+            const AFTER_INSERTS: &'static str;
+
+            /// What stands before an insertion at this place, from 0, of several that are one message.
+            fn before_insert(place: usize) -> String;
+
             #[doc(hidden)]
             fn connect(options: &Options) -> BoxFuture<'_, Result<ConnectedPools<Self>>>;
 
@@ -84,13 +90,25 @@ fn pool_options<DB: Database>(options: &Options, connections: u32) -> PoolOption
         .idle_timeout(None)
 }
 
+/// Prepared statements that a connection keeps: those of a service, in each of the shapes that numbers of rows give them.
+const STATEMENTS: usize = 512;
+
 /// Page cache of one connection, in KiB (below 0) as SQLite wants it.
 const SQLITE_CACHE: &str = "-8000";
+
+/// Rows that may wait for whoever asked for them: a page's and one more, so that SQLite's thread does not stop for a page to
+/// be taken.
+const SQLITE_ROWS: usize = 256;
 
 impl Engine for Sqlite {
     const BEGIN_WRITE: &'static str = "BEGIN IMMEDIATE";
     const GROUPED: bool = true;
     const MIGRATIONS: &'static str = "sqlite";
+    const AFTER_INSERTS: &'static str = "";
+
+    fn before_insert(place: usize) -> String {
+        if place == 0 { String::new() } else { "; ".to_owned() }
+    }
 
     fn connect(options: &Options) -> BoxFuture<'_, Result<ConnectedPools<Self>>> {
         Box::pin(async move {
@@ -101,6 +119,10 @@ impl Engine for Sqlite {
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
                 .pragma("cache_size", SQLITE_CACHE)
+                // What a savepoint would undo is kept in memory, not in a file: a job is not larger than what it writes.
+                .pragma("temp_store", "memory")
+                .row_buffer_size(SQLITE_ROWS)
+                .statement_cache_capacity(STATEMENTS)
                 .busy_timeout(options.acquire_timeout);
             let write: SqlitePoolOptions = pool_options(options, 1);
             let write = write.max_lifetime(None).connect_with(connect.clone()).await?;
@@ -131,6 +153,15 @@ impl Engine for Postgres {
     const BEGIN_WRITE: &'static str = "BEGIN";
     const GROUPED: bool = false;
     const MIGRATIONS: &'static str = "postgres";
+    const AFTER_INSERTS: &'static str = ") SELECT 1";
+
+    fn before_insert(place: usize) -> String {
+        if place == 0 {
+            "WITH part_0 AS (".to_owned()
+        } else {
+            format!("), part_{place} AS (")
+        }
+    }
 
     fn connect(options: &Options) -> BoxFuture<'_, Result<ConnectedPools<Self>>> {
         Box::pin(async move {
@@ -138,6 +169,7 @@ impl Engine for Postgres {
             let connect = PgConnectOptions::from_str(&options.url)
                 .map_err(|_| Error::Url("a PostgreSQL address looks like postgres://user:password@host:5432/database"))?
                 .options(PLANS)
+                .statement_cache_capacity(STATEMENTS)
                 .options([
                     ("synchronous_commit", "on"),
                     ("statement_timeout", &milliseconds),

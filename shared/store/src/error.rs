@@ -43,12 +43,22 @@ pub enum Error {
     /// The server runs with a setting under which an acknowledged write can be lost.
     #[error("PostgreSQL runs with {0} off: an acknowledged write could be lost")]
     UnsafeSetting(&'static str),
+    /// The system gives no threads to write with.
+    #[error("no threads can be had")]
+    Threads(#[source] std::io::Error),
     /// The schema could not be brought up to date.
     #[error("migration failed")]
     Migration(#[source] sqlx::migrate::MigrateError),
     /// A statement failed in a way that no caller can mend.
     #[error("a statement failed")]
     Statement(#[source] sqlx::Error),
+}
+
+impl Error {
+    /// Whether a row was refused because one like it is there.
+    pub fn is_there_already(&self) -> bool {
+        matches!(self, Self::Statement(sqlx::Error::Database(cause)) if cause.is_unique_violation())
+    }
 }
 
 impl From<sqlx::Error> for Error {

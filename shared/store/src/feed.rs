@@ -52,7 +52,7 @@ pub async fn publish<DB: Engine>(
     payload: Vec<u8>,
     now: Timestamp,
 ) -> Result<()> {
-    rows::insert::<DB>(connection, &[event(feed, key, payload, now)]).await
+    rows::insert::<DB>(connection, vec![event(feed, key, payload, now)]).await
 }
 
 /// The row by which an event is [published](publish).

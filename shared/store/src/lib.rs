@@ -19,6 +19,7 @@ pub mod observe;
 pub mod page;
 pub mod random;
 mod rows;
+mod runtime;
 pub mod sealed;
 pub mod time;
 mod writer;

@@ -2,13 +2,17 @@
 
 use sqlx::QueryBuilder;
 use sqlx::query_builder::Separated;
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::{Engine, Result};
 
 /// Rows of one statement: with ten columns each, far below SQLite's 32,766 and PostgreSQL's 65,535 parameters.
 const STATEMENT_ROWS_MAX: usize = 256;
+
+/// Bytes of values after which a message is sent: enough for the chunks of most documents.
+const MESSAGE_BYTES: usize = 1 << 20;
+/// Insertions of a message: with 30 columns and all rows each, still below PostgreSQL's 65,535 parameters.
+const MESSAGE_PARTS: usize = 8;
 
 /// Cuts rows into slices of [`STATEMENT_ROWS_MAX`], then of falling powers of two: whatever their number, a statement
 /// over a slice has one of nine texts, and a connection keeps each of them prepared.
@@ -37,6 +41,8 @@ pub enum Value {
     Text(String),
     /// A number.
     Number(i64),
+    /// Yes or no.
+    Flag(bool),
     /// Bytes.
     Bytes(Vec<u8>),
     /// NULL in the place of bytes.
@@ -60,41 +66,109 @@ impl std::fmt::Debug for NewRow {
     }
 }
 
-/// Writes rows, those of the same columns with one statement and in their order.
+/// Writes rows, those of the same columns together and in the order of the first of them, with one message to the database: on
+/// SQLite statements one after the other, on PostgreSQL one statement with parts. Only where they are very many, or hold
+/// more than a few chunks of content, are there several messages, so that what is on its way stays small.
 ///
 /// # Errors
 /// As any statement; rows that break a constraint are not told apart from the others.
-pub async fn insert<DB: Engine>(connection: &mut DB::Connection, rows: &[NewRow]) -> Result<()> {
-    let mut by_columns = BTreeMap::<&'static str, Vec<&NewRow>>::new();
+pub async fn insert<DB: Engine>(connection: &mut DB::Connection, rows: Vec<NewRow>) -> Result<()> {
+    let mut by_columns = Vec::<(&'static str, Vec<Vec<Value>>)>::new();
     for row in rows {
-        by_columns.entry(row.columns).or_default().push(row);
-    }
-    for (columns, rows) in by_columns {
-        let Some(first) = rows.first() else { continue };
-        for slice in padded(&rows) {
-            let mut insert = QueryBuilder::<DB>::new("INSERT INTO ");
-            insert.push(columns).push(" SELECT * FROM (");
-            insert.push_values(slice, |mut separated, row| {
-                for value in &row.unwrap_or(first).values {
-                    push::<DB>(&mut separated, value, row.is_some());
-                }
-            });
-            insert.push(") AS v WHERE v.column1 IS NOT NULL");
-            insert.build().execute(&mut *connection).await?;
+        match by_columns.iter_mut().find(|(columns, _)| *columns == row.columns) {
+            Some((_, rows)) => rows.push(row.values),
+            None => by_columns.push((row.columns, vec![row.values])),
         }
+    }
+    let (mut message, mut parts, mut bytes) = (QueryBuilder::<DB>::new(""), 0, 0);
+    for (columns, rows) in by_columns {
+        for slice in slices(rows) {
+            bytes += slice.iter().flatten().map(Value::bytes).sum::<usize>();
+            message.push(DB::before_insert(parts));
+            push_insert::<DB>(&mut message, columns, slice);
+            parts += 1;
+            if bytes > MESSAGE_BYTES || parts == MESSAGE_PARTS {
+                send::<DB>(connection, &mut message).await?;
+                (parts, bytes) = (0, 0);
+            }
+        }
+    }
+    if parts > 0 {
+        send::<DB>(connection, &mut message).await?;
     }
     Ok(())
 }
 
+async fn send<DB: Engine>(connection: &mut DB::Connection, message: &mut QueryBuilder<DB>) -> Result<()> {
+    message.push(DB::AFTER_INSERTS).build().execute(connection).await?;
+    message.reset();
+    Ok(())
+}
+
+/// Cuts rows into slices for one insertion each: of [`STATEMENT_ROWS_MAX`] rows, and of no more bytes than a message.
+fn slices(rows: Vec<Vec<Value>>) -> Vec<Vec<Vec<Value>>> {
+    let (mut slices, mut bytes) = (Vec::<Vec<Vec<Value>>>::new(), 0);
+    for row in rows {
+        let more = row.iter().map(Value::bytes).sum::<usize>();
+        match slices.last_mut() {
+            Some(slice) if slice.len() < STATEMENT_ROWS_MAX && bytes + more <= MESSAGE_BYTES => {
+                bytes += more;
+                slice.push(row);
+            }
+            _ => {
+                bytes = more;
+                slices.push(vec![row]);
+            }
+        }
+    }
+    slices
+}
+
+/// An insertion of rows, filled up as [`padded`] does.
+fn push_insert<DB: Engine>(message: &mut QueryBuilder<DB>, columns: &'static str, rows: Vec<Vec<Value>>) {
+    let shape: Vec<Value> = rows.first().into_iter().flatten().map(Value::emptied).collect();
+    let missing = rows.len().next_power_of_two() - rows.len();
+    let filled = rows.into_iter().map(Some).chain(std::iter::repeat_n(None, missing));
+    message.push("INSERT INTO ").push(columns).push(" SELECT * FROM (");
+    message.push_values(filled, |mut row, values| {
+        let there = values.is_some();
+        for value in values.unwrap_or_else(|| shape.clone()) {
+            push::<DB>(&mut row, value, there);
+        }
+    });
+    message.push(") AS v WHERE v.column1 IS NOT NULL");
+}
+
 /// Binds a value, or NULL of its type.
-fn push<DB: Engine>(row: &mut Separated<'_, DB, &'static str>, value: &Value, there: bool) {
+fn push<DB: Engine>(row: &mut Separated<'_, DB, &'static str>, value: Value, there: bool) {
     match value {
-        Value::Text(text) => row.push_bind(there.then(|| text.clone())),
-        Value::Number(number) => row.push_bind(there.then_some(*number)),
-        Value::Bytes(bytes) => row.push_bind(there.then(|| bytes.clone())),
+        Value::Text(text) => row.push_bind(there.then_some(text)),
+        Value::Number(number) => row.push_bind(there.then_some(number)),
+        Value::Flag(flag) => row.push_bind(there.then_some(flag)),
+        Value::Bytes(bytes) => row.push_bind(there.then_some(bytes)),
         Value::NoBytes => row.push_bind(None::<Vec<u8>>),
-        Value::Id(id) => row.push_bind(there.then_some(*id)),
+        Value::Id(id) => row.push_bind(there.then_some(id)),
     };
+}
+
+impl Value {
+    /// What it weighs in a message, where that can be much.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Number(_) | Self::Flag(_) | Self::NoBytes | Self::Id(_) => 0,
+        }
+    }
+
+    /// Another of its type.
+    fn emptied(&self) -> Self {
+        match self {
+            Self::Text(_) => Self::Text(String::new()),
+            Self::Bytes(_) => Self::NoBytes,
+            other => other.clone(),
+        }
+    }
 }
 
 #[cfg(test)]

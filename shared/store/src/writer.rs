@@ -3,7 +3,8 @@
 //! SQLite: one task takes what waits, runs each job under a savepoint of its own, and commits once for all of them:
 //! one sync of the disk serves the whole batch. PostgreSQL: each job has a connection and a commit of its own, since
 //! its server groups commits itself. Either way a job runs in a task that no caller can cancel (tonic drops handlers,
-//! and a dropped `begin` leaves a connection inside a transaction nobody commits), and is answered after the commit.
+//! and a dropped `begin` leaves a connection inside a transaction nobody commits), on threads of the database's own
+//! ([`OwnRuntime`]), and is answered after the commit.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -16,6 +17,7 @@ use tracing::Span;
 
 use crate::lease::Leases;
 use crate::observe::{Metrics, traced};
+use crate::runtime::OwnRuntime;
 use crate::{Engine, Error, Options, Result};
 
 /// The work of one write: gets the connection inside its transaction. `Err` rolls this job back, and only it.
@@ -54,6 +56,7 @@ struct Queued<DB: Database> {
 /// Handle to the writer.
 pub(crate) struct Writer<DB: Database> {
     way: Way<DB>,
+    runtime: OwnRuntime,
     limit: usize,
     name: &'static str,
     metrics: Metrics,
@@ -65,11 +68,11 @@ enum Way<DB: Database> {
 }
 
 impl<DB: Engine> Writer<DB> {
-    pub(crate) fn start(leases: Leases<DB>, options: &Options, metrics: Metrics) -> Self {
+    pub(crate) fn start(runtime: OwnRuntime, leases: Leases<DB>, options: &Options, metrics: Metrics) -> Self {
         let limit = options.write_queue;
         let way = if DB::GROUPED {
             let (sender, receiver) = mpsc::channel(limit);
-            tokio::spawn(run_grouped(leases, receiver, options.write_batch, metrics.clone()));
+            runtime.spawn(run_grouped(leases, receiver, options.write_batch, metrics.clone()));
             Way::Grouped(sender)
         } else {
             Way::Pooled {
@@ -79,6 +82,7 @@ impl<DB: Engine> Writer<DB> {
         };
         Self {
             way,
+            runtime,
             limit,
             name: options.name,
             metrics,
@@ -133,7 +137,7 @@ impl<DB: Engine> Writer<DB> {
             Way::Pooled { leases, places } => {
                 let place = places.clone().try_acquire_owned().map_err(|_| busy())?;
                 let (leases, metrics) = (leases.clone(), self.metrics.clone());
-                tokio::spawn(async move {
+                self.runtime.spawn(async move {
                     run_alone(&leases, queued, &metrics).await;
                     drop(place);
                 });

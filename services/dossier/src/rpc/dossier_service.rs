@@ -120,7 +120,8 @@ impl<DB: Engine> Dossiers<DB> {
                 if !dossiers::insert::<DB>(connection, &dossier).await? {
                     return Err(already(dossiers::get::<DB>(connection, &dossier.dmp_id).await?));
                 }
-                let entry_id = gate.stage(connection, &staging, Named::default()).await?;
+                let (entry_id, rows) = gate.stage(&staging, Named::default())?;
+                store::insert::<DB>(connection, rows).await?;
                 Ok::<_, Error>(pb::Dossier {
                     receipt: staged(entry_id),
                     ..dossier.to_proto(&host_id)
@@ -173,7 +174,8 @@ impl<DB: Engine> Dossiers<DB> {
                 let dossier = dossiers::hold::<DB>(connection, staging.dmp_id()).await?;
                 let dossier = dossier.ok_or(Error::NotOpen(DossierState::Absent))?.closed(closure)?;
                 dossiers::set_closure::<DB>(connection, &dossier).await?;
-                let entry_id = gate.stage(connection, &staging, Named::default()).await?;
+                let (entry_id, rows) = gate.stage(&staging, Named::default())?;
+                store::insert::<DB>(connection, rows).await?;
                 Ok::<_, Error>(pb::Dossier {
                     receipt: staged(entry_id),
                     ..dossier.to_proto(&host_id)

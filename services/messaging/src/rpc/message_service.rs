@@ -10,7 +10,7 @@ use serve::watch::{Scope, watch};
 use serve::{Actor, Call, Failure, Violations, without};
 use store::page::{Key, Page, PageLimits};
 use store::time::{Timestamp, from_proto, to_proto};
-use store::{Engine, RequestKey, once, publish};
+use store::{Engine, NewRow, RequestKey, once};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -102,7 +102,7 @@ impl<DB: Engine> Rpc<DB> {
         let outgoing = self.prepare(&call.actor, &sender, &draft)?;
         let (journal, now) = (self.journal.clone(), outgoing.sent_at);
         let remembered = once::<DB, _, Error, _>(&self.db, key, now, move |connection| {
-            Box::pin(async move { deliver::<DB>(connection, &journal, &outgoing).await })
+            Box::pin(async move { deliver::<DB>(connection, &journal, outgoing).await })
         })
         .await?
         .response;
@@ -307,8 +307,8 @@ impl<DB: Engine> Rpc<DB> {
                     let first = messages::retrieve::<DB>(connection, mailbox_id, message_id, this).await?;
                     let first = first.ok_or(Error::NotFound("message"))?;
                     if first == this {
-                        journal.stage(connection, &entry).await?;
-                        tell::<DB>(connection, sender_id, Event::Retrieved(message_id), this.at).await?;
+                        let retrieved = told(sender_id, Event::Retrieved(message_id), this.at);
+                        store::insert::<DB>(connection, vec![journal.staged(&entry)?, retrieved]).await?;
                     }
                     Ok::<_, Error>(first)
                 })
@@ -365,7 +365,7 @@ impl<DB: Engine> Rpc<DB> {
         // In the message's chain a reading follows its retrieval, also when that one is on its way only.
         self.receipt(retrieval.ok_or(Error::NotRetrieved)?.entry_id).await?;
         let (mailbox_id, message_id) = (mailbox.id, held.message_id);
-        let told = held.reading_wanted.then_some(held.sender_id);
+        let wants_to_know = held.reading_wanted.then_some(held.sender_id);
         let this = Proved {
             at: self.clock.now(),
             entry_id: self.random.uuid(),
@@ -377,10 +377,9 @@ impl<DB: Engine> Rpc<DB> {
                 let first = messages::read::<DB>(connection, mailbox_id, message_id, this).await?;
                 let first = first.ok_or(Error::NotRetrieved)?;
                 if first == this {
-                    journal.stage(connection, &entry).await?;
-                    if let Some(sender_id) = told {
-                        tell::<DB>(connection, sender_id, Event::Read(message_id), this.at).await?;
-                    }
+                    let read = wants_to_know.map(|sender_id| told(sender_id, Event::Read(message_id), this.at));
+                    let rows = std::iter::once(journal.staged(&entry)?).chain(read);
+                    store::insert::<DB>(connection, rows.collect()).await?;
                 }
                 // Of the answer only the entry is remembered: the rest names people, and is read again.
                 Ok(remembered_receipt(first.entry_id))
@@ -477,31 +476,26 @@ impl<DB: Engine> Rpc<DB> {
 async fn deliver<DB: Engine>(
     connection: &mut DB::Connection,
     journal: &Journal<DB>,
-    outgoing: &Outgoing,
+    outgoing: Outgoing,
 ) -> Result<pb::SendMessageResponse, Error> {
     let (from, to) = take_places::<DB>(connection, &outgoing.sender, &outgoing.recipients).await?;
-    let message_id = outgoing.message.id;
-    messages::insert::<DB>(connection, &outgoing.message, from).await?;
+    let (message_id, deposit_id, sent_at) = (outgoing.message.id, outgoing.message.deposit_id, outgoing.sent_at);
+    let mut rows = Vec::from(messages::rows(outgoing.message, from));
     for place in to {
-        messages::deliver::<DB>(connection, message_id, place).await?;
-        tell::<DB>(
-            connection,
-            place.mailbox_id,
-            Event::Arrived(message_id),
-            outgoing.sent_at,
-        )
-        .await?;
+        rows.push(messages::delivery(message_id, place));
+        rows.push(told(place.mailbox_id, Event::Arrived(message_id), sent_at));
     }
     if !without::journal() {
-        journal.stage(connection, &outgoing.deposit).await?;
+        rows.push(journal.staged(&outgoing.deposit)?);
     }
+    store::insert::<DB>(connection, rows).await?;
     // What is remembered of the answer names nobody.
     let message = pb::MessageHeader {
         message_id: message_id.to_string(),
-        sent_at: Some(to_proto(outgoing.sent_at)),
+        sent_at: Some(to_proto(sent_at)),
         ..pb::MessageHeader::default()
     };
-    let receipt = remembered_receipt(outgoing.message.deposit_id);
+    let receipt = remembered_receipt(deposit_id);
     Ok(pb::SendMessageResponse {
         message: Some(message),
         receipt: Some(receipt),
@@ -542,13 +536,9 @@ async fn take_places<DB: Engine>(
     }
 }
 
-async fn tell<DB: Engine>(
-    connection: &mut DB::Connection,
-    mailbox_id: Uuid,
-    event: Event,
-    now: Timestamp,
-) -> Result<(), store::Error> {
-    publish::<DB>(connection, MAILBOXES, &mailbox_id.to_string(), event.encode(), now).await
+/// The row that tells the watchers of a mailbox.
+fn told(mailbox_id: Uuid, event: Event, now: Timestamp) -> NewRow {
+    store::event(MAILBOXES, &mailbox_id.to_string(), event.encode(), now)
 }
 
 /// What a watcher of a mailbox watches; a listing's token is one of it.

@@ -94,7 +94,7 @@ async fn rows_of_several_tables_are_written_together<DB: TestEngine>(database: D
         ],
     };
     let rows: Vec<NewRow> = (0..300).map(note).chain((0..3).map(place)).collect();
-    db.write(move |connection| Box::pin(async move { store::insert::<DB>(connection, &rows).await }))
+    db.write(move |connection| Box::pin(async move { store::insert::<DB>(connection, rows).await }))
         .await
         .unwrap();
     assert_eq!(count(&db).await, 300);

@@ -35,13 +35,17 @@ pub(crate) const CHANGE: &str = "UPDATE dossiers SET changes = changes + 1 WHERE
 pub(crate) const DOCUMENT: &str =
     "INSERT INTO documents (dmp_id, unique_id, logical_id, entry_uuid, status, type_code, class_code, masked,
      hidden_from_holder, hidden_from_representatives, announce_by, service_start, media_type, size, sha256,
-     submitted_by, submitted_at, description)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+     submitted_by, submitted_at, description) SELECT * FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)) AS v
+     WHERE v.column1 IS NOT NULL";
 pub(crate) const AUTHOR: &str =
-    "INSERT INTO document_authors (dmp_id, author_id, unique_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-pub(crate) const KEY: &str = "INSERT INTO document_keys (dmp_id, logical_id, key, chunks) VALUES ($1, $2, $3, $4)";
+    "INSERT INTO document_authors (dmp_id, author_id, unique_id) SELECT * FROM (VALUES ($1, $2, $3)) AS v
+     WHERE v.column1 IS NOT NULL";
+pub(crate) const KEY: &str =
+    "INSERT INTO document_keys (dmp_id, logical_id, key, chunks) SELECT * FROM (VALUES ($1, $2, $3, $4)) AS v
+     WHERE v.column1 IS NOT NULL";
 pub(crate) const CONTENT: &str =
-    "INSERT INTO document_contents (dmp_id, logical_id, chunk, sealed) VALUES ($1, $2, $3, $4)";
+    "INSERT INTO document_contents (dmp_id, logical_id, chunk, sealed) SELECT * FROM (VALUES ($1, $2, $3, $4)) AS v
+     WHERE v.column1 IS NOT NULL";
 pub(crate) const DUTY_USE: &str =
     "INSERT INTO duty_uses (physician_id, dmp_id, occurred_at, entry_id) SELECT * FROM (VALUES ($1, $2, $3, $4)) AS v
      WHERE v.column1 IS NOT NULL";
@@ -49,10 +53,14 @@ pub(crate) const MAILBOX: &str = "SELECT * FROM mailboxes WHERE mailbox_id = $1"
 pub(crate) const NUMBER: &str =
     "UPDATE mailboxes SET sequence = sequence + 1 WHERE address = $1 RETURNING mailbox_id, sequence, closed_at";
 pub(crate) const MESSAGE: &str =
-    "INSERT INTO messages (message_id, mailbox_id, sequence, deposit_id, reading_wanted, header_key, header)
-     VALUES ($1, $2, $3, $4, $5, $6, $7)";
-pub(crate) const BODY: &str = "INSERT INTO bodies (message_id, sha256, body_key, body) VALUES ($1, $2, $3, $4)";
-pub(crate) const DELIVERY: &str = "INSERT INTO deliveries (mailbox_id, sequence, message_id) VALUES ($1, $2, $3)";
+    "INSERT INTO messages (message_id, mailbox_id, sequence, deposit_id, reading_wanted, header_key, header) SELECT * FROM (VALUES ($1, $2, $3, $4, $5, $6, $7)) AS v
+     WHERE v.column1 IS NOT NULL";
+pub(crate) const BODY: &str =
+    "INSERT INTO bodies (message_id, sha256, body_key, body) SELECT * FROM (VALUES ($1, $2, $3, $4)) AS v
+     WHERE v.column1 IS NOT NULL";
+pub(crate) const DELIVERY: &str =
+    "INSERT INTO deliveries (mailbox_id, sequence, message_id) SELECT * FROM (VALUES ($1, $2, $3)) AS v
+     WHERE v.column1 IS NOT NULL";
 pub(crate) const PUBLISH: &str =
     "INSERT INTO outbox (feed, key, payload, created_at) SELECT * FROM (VALUES ($1, $2, $3, $4)) AS v
      WHERE v.column1 IS NOT NULL";
@@ -67,10 +75,12 @@ pub(crate) const ENTRY: &str =
 pub(crate) const NODE: &str =
     "INSERT INTO journal_nodes (log_id, level, position, hash) SELECT * FROM (VALUES ($1, $2, $3, $4)) AS v
      WHERE v.column1 IS NOT NULL";
-pub(crate) const LOCK: &str =
-    "UPDATE journal_logs SET tree_size = tree_size WHERE log_id = $1 RETURNING tree_size AS tree_size";
-pub(crate) const SIZE: &str = "UPDATE journal_logs SET tree_size = $2 WHERE log_id = $1";
-pub(crate) const CHECKPOINT: &str = "INSERT INTO journal_checkpoints (log_id, tree_size, note) VALUES ($1, $2, $3)";
+pub(crate) const ADVANCE: &str =
+    "UPDATE journal_logs SET tree_size = $1 WHERE log_id = $2 AND tree_size = $3
+     AND NOT EXISTS (SELECT 1 FROM journal_staged WHERE log_id = $4 AND entry_id IN ($5)) RETURNING tree_size AS tree_size";
+pub(crate) const CHECKPOINT: &str =
+    "INSERT INTO journal_checkpoints (log_id, tree_size, note) SELECT * FROM (VALUES ($1, $2, $3)) AS v
+     WHERE v.column1 IS NOT NULL";
 
 pub(crate) const PERSON: &str =
     "INSERT INTO beneficiaries (dmp_id, family_name, given_names, birth_date, sex, birth_place, identity_status, version,

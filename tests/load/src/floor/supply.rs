@@ -371,11 +371,11 @@ impl Supply {
             let size = supply.number();
             let note = "x".repeat(NOTE);
             (
-                vec![Statement::new(sql::LOCK, [Number(LOG)])],
-                vec![
-                    Statement::new(sql::CHECKPOINT, [Number(LOG), Number(size), Text(note)]),
-                    Statement::new(sql::SIZE, [Number(LOG), Number(size)]),
-                ],
+                vec![Statement::new(
+                    sql::ADVANCE,
+                    [Number(0), Number(LOG), Number(0), Number(LOG), Id(Uuid::max())],
+                )],
+                vec![Statement::new(sql::CHECKPOINT, [Number(LOG), Number(size), Text(note)])],
             )
         })
     }

@@ -52,6 +52,21 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Seen {
         let mut text = Text::default();
         event.record(&mut text);
         let text = if text.full.is_empty() { text.summary } else { text.full };
-        *self.0.lock().unwrap().entry(text.trim().to_owned()).or_default() += 1;
+        let mut seen = self.0.lock().unwrap();
+        for statement in parts(text.trim()) {
+            *seen.entry(statement).or_default() += 1;
+        }
     }
+}
+
+/// The statements of a message. Several insertions can be one: on SQLite they stand one after the other, on PostgreSQL they
+/// are the parts of one.
+fn parts(text: &str) -> Vec<String> {
+    let whole = text.strip_prefix("WITH part_0 AS (").unwrap_or(text);
+    let whole = whole.strip_suffix(") SELECT 1").unwrap_or(whole);
+    let parts = whole.replace("; INSERT", "), part_0 AS (INSERT");
+    let mut parts = parts.split("), part_");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let others = parts.map(|part| part.split_once(" AS (").map_or(part, |(_, part)| part).to_owned());
+    std::iter::once(first).chain(others).collect()
 }

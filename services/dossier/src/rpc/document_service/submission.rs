@@ -232,6 +232,7 @@ async fn write<DB: Engine>(
     require_open(dossiers::hold::<DB>(connection, granted.dmp_id()).await?)?;
     let there = documents::find_for_deposit::<DB>(connection, granted, document.unique_id()).await?;
     let already_there = there.is_some();
+    let mut rows = Vec::new();
     let document = match there {
         // To a representative what is hidden from it is not shown, even by one who has it.
         Some(there) if granted.is_kept_from(&there) => return Err(Error::Exists("document")),
@@ -241,14 +242,14 @@ async fn write<DB: Engine>(
         }
         None => {
             replace::<DB>(connection, granted, &mut document, next_uuid, now).await?;
-            documents::insert::<DB>(connection, granted, &document).await?;
-            contents::insert::<DB>(connection, granted, document.logical_id, sealed).await?;
+            rows.extend(documents::rows(granted, &document));
+            rows.extend(contents::rows(granted, document.logical_id, sealed));
             document
         }
     };
-    let entry_id = gate
-        .stage(connection, &granted.about(&document), Named::one(&document))
-        .await?;
+    let (entry_id, staged_rows) = gate.stage(&granted.about(&document), Named::one(&document))?;
+    rows.extend(staged_rows);
+    store::insert::<DB>(connection, rows).await?;
     Ok(pb::SubmitDocumentResponse {
         document: Some(document.to_proto(now)),
         already_there,
