@@ -10,6 +10,7 @@ testkit::on_both_databases! {
     what_is_answered_was_read_after_it_was_asked_for,
     what_cannot_be_read_for_one_fails_for_that_one_alone,
     rows_of_several_tables_are_written_together,
+    what_is_too_much_for_a_message_is_written_whole_or_not_at_all,
 }
 
 /// Whether there is a note of this name. One name is unreadable, and one makes the reading panic.
@@ -104,4 +105,20 @@ async fn rows_of_several_tables_are_written_together<DB: TestEngine>(database: D
         .await
         .unwrap();
     assert_eq!(places, ["0", "1", "2"]);
+}
+
+/// What is too much for one message goes in several, and is there or not as a whole all the same.
+async fn what_is_too_much_for_a_message_is_written_whole_or_not_at_all<DB: TestEngine>(database: Database<DB>) {
+    let db = database.open(&migrations()).await;
+    let large = |number: i64| NewRow {
+        columns: "notes (id, body)",
+        values: vec![Value::Text(format!("note {number}")), Value::Text("x".repeat(300_000))],
+    };
+    let write = |rows: Vec<NewRow>| db.write(move |connection| Box::pin(store::insert::<DB>(connection, rows)));
+    write((0..10).map(large).collect()).await.unwrap();
+    assert_eq!(count(&db).await, 10);
+    let again = (10..20).chain([0]).map(large).collect();
+    assert!(write(again).await.unwrap_err().is_there_already());
+    assert_eq!(count(&db).await, 10);
+    write(Vec::new()).await.unwrap();
 }

@@ -10,6 +10,7 @@ testkit::on_both_databases! {
     a_refused_write_leaves_nothing_and_spares_its_neighbours,
     a_panicking_write_leaves_nothing_and_spares_its_neighbours,
     a_write_outlives_the_caller_that_went_away,
+    a_write_goes_on_while_the_callers_threads_are_busy,
     cancelled_callers_hide_no_later_write,
     a_full_queue_refuses_at_once,
     acknowledged_writes_survive_a_reopening,
@@ -71,6 +72,24 @@ async fn a_panicking_write_leaves_nothing_and_spares_its_neighbours<DB: TestEngi
 
 fn connection_is_there() -> bool {
     true
+}
+
+/// A write has threads of its own: the only one of its caller's does not look at it here until it has been worked on.
+async fn a_write_goes_on_while_the_callers_threads_are_busy<DB: TestEngine>(database: Database<DB>) {
+    let db = database.open(&migrations()).await;
+    let (worked, has_worked) = std::sync::mpsc::channel();
+    let writing = db.write(move |connection| {
+        Box::pin(async move {
+            insert::<DB>(connection, "note").await?;
+            let _told = worked.send(());
+            Ok::<_, Error>(())
+        })
+    });
+    let mut writing = Box::pin(writing);
+    assert!(futures::poll!(&mut writing).is_pending());
+    has_worked.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+    writing.await.unwrap();
+    assert_eq!(count(&db).await, 1);
 }
 
 /// tonic drops a handler when its client goes away; what had begun must still end.

@@ -74,6 +74,10 @@ const SORTED: [(&str, &str); 2] = [
     ),
 ];
 
+/// Parts of the statements that every batch of a journal runs. A connection has planned them before there is a log, and keeps
+/// the plan while the log grows: they are asked for on young tables too.
+const KEPT: [&str; 2] = ["LEFT JOIN journal_entries", "e.subject = v.column1"];
+
 /// A service's database.
 enum Base {
     Sqlite(SqliteConnection),
@@ -97,22 +101,36 @@ impl Base {
     }
 }
 
-/// Stops the suite of a stage and opens the databases of its services; those of PostgreSQL are filled, and analysed.
-async fn opened(stage: Stage) -> (Bench, Vec<Base>) {
-    let engine = stage.bench.engine;
+/// The databases of the services, by service.
+type Databases = [(&'static str, String); 4];
+
+/// Stops the suite of a stage, and answers its databases.
+async fn closed(stage: Stage) -> (Bench, Databases) {
     let databases = stage.databases();
     stage.suite.stop().await;
+    (stage.bench, databases)
+}
+
+/// Opens databases as they are.
+async fn opened(engine: Engine, databases: &Databases) -> Vec<Base> {
     let mut bases = Vec::new();
-    for (service, url) in databases {
-        if engine == Engine::Postgres {
-            strangers::fill(service, &url, STRANGERS).await;
-            let beside = FILLED_BESIDE.iter().filter(|(of, _)| *of == service);
-            let beside: Vec<String> = beside.map(|(_, statement)| (*statement).to_owned()).collect();
-            strangers::run(&url, &beside, STRANGERS).await;
-        }
-        bases.push(Base::open(engine, &url).await);
+    for (_, url) in databases {
+        bases.push(Base::open(engine, url).await);
     }
-    (stage.bench, bases)
+    bases
+}
+
+/// Fills those of PostgreSQL, and analyses them; on SQLite plans do not depend on what there is.
+async fn fill(engine: Engine, databases: &Databases) {
+    if engine == Engine::Sqlite {
+        return;
+    }
+    for (service, url) in databases {
+        strangers::fill(service, url, STRANGERS).await;
+        let beside = FILLED_BESIDE.iter().filter(|(of, _)| of == service);
+        let beside: Vec<String> = beside.map(|(_, statement)| (*statement).to_owned()).collect();
+        strangers::run(url, &beside, STRANGERS).await;
+    }
 }
 
 /// What is wrong with a statement's plan, in every database that has its tables.
@@ -200,18 +218,25 @@ async fn no_call_scans_or_sorts_a_table(bench: Bench) {
         assert!(counts.done() > 0, "{operation} was never done");
     }
     assert!(report.operations.len() >= 10, "{:?}", report.operations.keys());
-    let (_bench, mut bases) = opened(stage).await;
-    let mut told = BTreeMap::new();
-    for statement in seen.keys().filter(|text| is_planned(text)) {
-        let meant = SORTED.iter().any(|(part, _)| statement.contains(part));
-        for statement in widened(statement) {
-            let faults = faults(&mut bases, &statement).await;
-            if !faults.is_empty() && !meant {
-                told.insert(statement, faults);
+    let (bench, databases) = closed(stage).await;
+    for filled in [false, true] {
+        if filled {
+            fill(bench.engine, &databases).await;
+        }
+        let mut bases = opened(bench.engine, &databases).await;
+        let mut told = BTreeMap::new();
+        let asked = |text: &&String| is_planned(text) && (filled || KEPT.iter().any(|part| text.contains(part)));
+        for statement in seen.keys().filter(asked) {
+            let meant = SORTED.iter().any(|(part, _)| statement.contains(part));
+            for statement in widened(statement) {
+                let faults = faults(&mut bases, &statement).await;
+                if !faults.is_empty() && !meant {
+                    told.insert(statement, faults);
+                }
             }
         }
+        assert!(told.is_empty(), "filled: {filled}; {told:#?}");
     }
-    assert!(told.is_empty(), "{told:#?}");
 }
 
 /// A statement, and where it joins a list of values also with a short and a long list: how long it was when it was heard
@@ -237,7 +262,9 @@ fn is_planned(statement: &str) -> bool {
 /// The test above can fail.
 async fn what_scans_or_sorts_is_told(bench: Bench) {
     let _turn = TURN.lock().await;
-    let (_bench, mut bases) = opened(Stage::on(bench).await).await;
+    let (bench, databases) = closed(Stage::on(bench).await).await;
+    fill(bench.engine, &databases).await;
+    let mut bases = opened(bench.engine, &databases).await;
     for statement in [
         "SELECT * FROM documents",
         "SELECT d.* FROM documents AS d WHERE d.type_code = $1",
