@@ -145,14 +145,13 @@ impl Engine for Sqlite {
 /// measure any more, and would only call the compiler.
 /// Joins go row by row, each by an index: to join by a hash, in order, or with what was set aside reads all that there is,
 /// which looks cheap as long as it is little, and the plan is kept.
-const PLANS: [(&str, &str); 8] = [
+const PLANS: [(&str, &str); 7] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("enable_material", "off"),
     ("enable_memoize", "off"),
-    ("enable_bitmapscan", "off"),
     ("jit", "off"),
 ];
 

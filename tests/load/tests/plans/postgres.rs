@@ -22,8 +22,7 @@ pub(crate) struct Base {
 pub(crate) async fn open(url: &str) -> Base {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let settings = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off;
-         SET enable_mergejoin = off; SET enable_material = off; SET enable_memoize = off;
-         SET enable_bitmapscan = off";
+         SET enable_mergejoin = off; SET enable_material = off; SET enable_memoize = off";
     connection.execute(settings).await.unwrap();
     let columns = "SELECT c.relname::text, a.attname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
          CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (number, place)
