@@ -92,18 +92,22 @@ pub(crate) async fn of_actors<DB: Engine>(
             }
         });
         select.push(
-            // SQLite takes a CROSS JOIN in the order written.
-            ") AS v CROSS JOIN dossier_revisions r LEFT JOIN facts f ON f.dmp_id = v.column2 AND f.revision_to IS NULL
+            // LEFT JOIN, which is taken in the order written.
+            ") AS v LEFT JOIN dossier_revisions r ON r.dmp_id = v.column2
+             LEFT JOIN facts f ON f.dmp_id = v.column2 AND f.revision_to IS NULL
                  AND f.subject IN (v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9,
-                                   v.column10)
-             WHERE r.dmp_id = v.column2",
+                                   v.column10)",
         );
         for row in select.build().fetch_all(&mut *connection).await? {
+            // Nothing was ever said about the person, or it is nobody's row.
+            let Some(revision) = row.try_get("revision")? else {
+                continue;
+            };
             let place = usize::try_from(row.try_get::<i64, _>("place")?).map_err(|_| CORRUPT)?;
             let (Some((dmp_id, _)), Some(facts)) = (asked.get(place), found.get_mut(place)) else {
                 return Err(CORRUPT);
             };
-            facts.revision = row.try_get("revision")?;
+            facts.revision = revision;
             // A dossier with a revision and no fact of interest gives one row without a fact.
             if row.try_get::<Option<Uuid>, _>("fact_id")?.is_some() {
                 facts.live.push(of_dossier::<DB>(&row, DmpId::clone(dmp_id), None)?);

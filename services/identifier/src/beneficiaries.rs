@@ -76,15 +76,17 @@ pub(crate) async fn by_matricules<DB: Engine>(
             row.push_bind(ins.map(|ins| ins.oid().as_str().to_owned()));
             row.push_bind(ins.map(|ins| ins.as_str().to_owned()));
         });
-        // SQLite takes CROSS JOINs in the order written; left to itself it may read the whole population.
+        // LEFT JOINs, which both engines take in the order written, and a plus that keeps `retirement` from choosing the
+        // index: left to themselves they may read the whole population.
         select.push(
-            ") AS v CROSS JOIN matricules AS m CROSS JOIN beneficiaries AS b CROSS JOIN matricules AS c
-             WHERE m.oid = v.column1 AND m.matricule = v.column2 AND b.dmp_id = m.dmp_id AND c.dmp_id = m.dmp_id
-             AND c.retirement = ",
+            ") AS v LEFT JOIN matricules AS m ON m.oid = v.column1 AND m.matricule = v.column2
+             LEFT JOIN beneficiaries AS b ON b.dmp_id = m.dmp_id
+             LEFT JOIN matricules AS c ON c.dmp_id = m.dmp_id AND +c.retirement = ",
         );
         select.push_bind(CURRENT);
         for row in select.build().fetch_all(&mut *connection).await? {
-            let asked = matricule(row.try_get("asked_oid")?, row.try_get("asked_matricule")?)?;
+            let Some(oid) = row.try_get("asked_oid")? else { continue };
+            let asked = matricule(oid, row.try_get("asked_matricule")?)?;
             let retirement: i64 = row.try_get("asked_retirement")?;
             let known = Known {
                 beneficiary: beneficiary::<DB>(&row)?,

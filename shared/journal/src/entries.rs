@@ -78,8 +78,9 @@ pub(crate) fn row(log: i64, entry: &Recorded) -> NewRow {
     }
 }
 
-// Joins below say CROSS JOIN, which SQLite takes in the order written: left to itself it reads the whole log and looks
-// each entry up among the values.
+// Joins with a list of values are LEFT JOINs, which both engines take in the order written: left to themselves they may read
+// the whole log and look each entry up among the values. A plus before `log_id` keeps it from choosing the index: all
+// entries but a few have the same, which PostgreSQL does not know of a young table.
 
 /// What there is of the entries with some ids.
 #[derive(Default)]
@@ -101,9 +102,9 @@ pub(crate) async fn by_ids<DB: Engine>(connection: &mut DB::Connection, log: i64
             row.push_bind(id.copied());
         });
         select
-            .push(") AS v LEFT JOIN journal_entries e ON e.entry_id = v.column1 AND e.log_id = ")
+            .push(") AS v LEFT JOIN journal_entries e ON e.entry_id = v.column1 AND +e.log_id = ")
             .push_bind(log)
-            .push(" LEFT JOIN journal_staged s ON s.entry_id = v.column1 AND s.log_id = ")
+            .push(" LEFT JOIN journal_staged s ON s.entry_id = v.column1 AND +s.log_id = ")
             .push_bind(log)
             .push(" WHERE e.entry_id IS NOT NULL OR s.entry_id IS NOT NULL");
         for row in select.build().fetch_all(&mut *connection).await? {
@@ -139,7 +140,7 @@ pub(crate) async fn heads<DB: Engine>(
             row.push_bind(subject.cloned());
         });
         select
-            .push(") AS v CROSS JOIN journal_entries e WHERE e.subject = v.column1 AND e.log_id = ")
+            .push(") AS v LEFT JOIN journal_entries e ON e.subject = v.column1 AND e.log_id = ")
             .push_bind(log);
         select.push(
             " AND e.sequence = (SELECT MAX(m.sequence) FROM journal_entries m
@@ -147,11 +148,14 @@ pub(crate) async fn heads<DB: Engine>(
         );
         select.push_bind(log).push(")");
         for row in select.build().fetch_all(&mut *connection).await? {
+            let Some(subject) = row.try_get("subject")? else {
+                continue;
+            };
             let link = Link {
                 sequence: to_u64(row.try_get("sequence")?)?,
                 leaf_hash: hash(row.try_get("leaf_hash")?)?,
             };
-            found.insert(row.try_get("subject")?, link);
+            found.insert(subject, link);
         }
     }
     Ok(found)
@@ -360,7 +364,7 @@ pub(crate) async fn oldest_staged<DB: Engine>(
 /// Takes entries off their way: they are in the log.
 pub(crate) async fn unstage<DB: Engine>(connection: &mut DB::Connection, log: i64, ids: &[Uuid]) -> Result<()> {
     for rows in padded(ids) {
-        let mut delete = QueryBuilder::<DB>::new("DELETE FROM journal_staged WHERE log_id = ");
+        let mut delete = QueryBuilder::<DB>::new("DELETE FROM journal_staged WHERE +log_id = ");
         delete.push_bind(log).push(" AND entry_id IN (");
         let mut list = delete.separated(", ");
         for id in rows {

@@ -77,7 +77,7 @@ pub(crate) async fn advance<DB: Engine>(
     update.push(" AND tree_size = ").push_bind(from_u64(from));
     for ids in lists {
         update
-            .push(" AND NOT EXISTS (SELECT 1 FROM journal_staged WHERE log_id = ")
+            .push(" AND NOT EXISTS (SELECT 1 FROM journal_staged WHERE +log_id = ")
             .push_bind(log);
         update.push(" AND entry_id IN (");
         let mut list = update.separated(", ");
@@ -161,44 +161,52 @@ pub(crate) async fn hashes<DB: Engine>(
 ) -> Result<HashMap<Node, Hash>> {
     let (leaves, above): (Vec<Node>, Vec<Node>) = nodes.iter().partition(|node| node.level == 0);
     let mut found = HashMap::with_capacity(nodes.len());
+    // Each by a query of its own within the statement, which is one step down an index, whatever there is to know of the
+    // table when it is planned: as a join, PostgreSQL may compare all that there is with all that is asked.
     for rows in padded(&leaves) {
-        let mut select = QueryBuilder::<DB>::new("SELECT e.leaf_index AS position, e.leaf_hash AS hash FROM (");
+        let mut select = QueryBuilder::<DB>::new(
+            "SELECT CAST(0 AS BIGINT) AS level, v.column1 AS position, (SELECT e.leaf_hash FROM journal_entries e
+                WHERE e.leaf_index = v.column1 AND e.log_id = ",
+        );
+        select.push_bind(log).push(") AS hash FROM (");
         select.push_values(rows, |mut row, node| {
             row.push_bind(node.map(|node| from_u64(node.position)));
         });
-        select
-            .push(") AS v CROSS JOIN journal_entries e WHERE e.leaf_index = v.column1 AND e.log_id = ")
-            .push_bind(log);
-        for row in select.build().fetch_all(&mut *connection).await? {
-            let node = Node {
-                level: 0,
-                position: to_u64(row.try_get("position")?)?,
-            };
-            found.insert(node, hash(row.try_get("hash")?)?);
-        }
+        select.push(") AS v");
+        gather::<DB>(connection, select, &mut found).await?;
     }
     for rows in padded(&above) {
-        let mut select =
-            QueryBuilder::<DB>::new("SELECT n.level AS level, n.position AS position, n.hash AS hash FROM (");
+        let mut select = QueryBuilder::<DB>::new(
+            "SELECT v.column1 AS level, v.column2 AS position, (SELECT n.hash FROM journal_nodes n
+                WHERE n.level = v.column1 AND n.position = v.column2 AND n.log_id = ",
+        );
+        select.push_bind(log).push(") AS hash FROM (");
         select.push_values(rows, |mut row, node| {
             row.push_bind(node.map(|node| i64::from(node.level)));
             row.push_bind(node.map(|node| from_u64(node.position)));
         });
-        // In this order: see `entries`.
-        select.push(") AS v CROSS JOIN journal_nodes n WHERE n.level = v.column1 AND n.position = v.column2");
-        select.push(" AND n.log_id = ");
-        select.push_bind(log);
-        for row in select.build().fetch_all(&mut *connection).await? {
-            let level = row.try_get::<i64, _>("level")?;
-            let level = u32::try_from(level).map_err(|_| Error::Corrupt("journal_nodes.level"))?;
-            let node = Node {
-                level,
-                position: to_u64(row.try_get("position")?)?,
-            };
-            found.insert(node, hash(row.try_get("hash")?)?);
-        }
+        select.push(") AS v");
+        gather::<DB>(connection, select, &mut found).await?;
     }
     Ok(found)
+}
+
+/// Adds the nodes that a statement finds. One that it does not find has no hash.
+async fn gather<DB: Engine>(
+    connection: &mut DB::Connection,
+    mut select: QueryBuilder<DB>,
+    found: &mut HashMap<Node, Hash>,
+) -> Result<()> {
+    for row in select.build().fetch_all(connection).await? {
+        let Some(bytes) = row.try_get("hash")? else { continue };
+        let level = row.try_get::<i64, _>("level")?;
+        let node = Node {
+            level: u32::try_from(level).map_err(|_| Error::Corrupt("journal_nodes.level"))?,
+            position: to_u64(row.try_get("position")?)?,
+        };
+        found.insert(node, hash(bytes)?);
+    }
+    Ok(())
 }
 
 /// The hashes of `count` subtrees of one level from `position` on, from left to right, as many as are complete.

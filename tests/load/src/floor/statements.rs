@@ -6,16 +6,15 @@ pub(crate) const RESOLVE: &str =
      b.family_name AS family_name, b.given_names AS given_names, b.birth_date AS birth_date, b.sex AS sex,
      b.birth_place AS birth_place, b.identity_status AS identity_status, b.version AS version,
      b.created_at AS created_at, c.oid AS oid, c.matricule AS matricule FROM (VALUES ($1, $2)) AS v
-     CROSS JOIN matricules AS m CROSS JOIN beneficiaries AS b CROSS JOIN matricules AS c
-     WHERE m.oid = v.column1 AND m.matricule = v.column2 AND b.dmp_id = m.dmp_id AND c.dmp_id = m.dmp_id
-     AND c.retirement = $3";
+     LEFT JOIN matricules AS m ON m.oid = v.column1 AND m.matricule = v.column2
+     LEFT JOIN beneficiaries AS b ON b.dmp_id = m.dmp_id
+     LEFT JOIN matricules AS c ON c.dmp_id = m.dmp_id AND +c.retirement = $3";
 pub(crate) const FACTS: &str =
     "SELECT v.column1 AS place, r.revision, f.fact_id, f.kind, f.subject, f.details, f.valid_until,
             f.recorded_at, f.recorded_by, f.revision_from, f.secret
-     FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)) AS v CROSS JOIN dossier_revisions r
+     FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)) AS v LEFT JOIN dossier_revisions r ON r.dmp_id = v.column2
      LEFT JOIN facts f ON f.dmp_id = v.column2 AND f.revision_to IS NULL
-          AND f.subject IN (v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, v.column10)
-     WHERE r.dmp_id = v.column2";
+          AND f.subject IN (v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, v.column10)";
 pub(crate) const DOSSIER: &str = "SELECT * FROM dossiers WHERE dmp_id IN ($1)";
 pub(crate) const LIST: &str =
     "SELECT d.logical_id, d.entry_uuid, d.status, d.masked, d.hidden_from_holder, d.hidden_from_representatives,
@@ -66,7 +65,7 @@ pub(crate) const PUBLISH: &str =
      WHERE v.column1 IS NOT NULL";
 pub(crate) const HEADS: &str =
     "SELECT e.subject AS subject, e.sequence AS sequence, e.leaf_hash AS leaf_hash FROM (VALUES ($1)) AS v
-     CROSS JOIN journal_entries e WHERE e.subject = v.column1 AND e.log_id = $2
+     LEFT JOIN journal_entries e ON e.subject = v.column1 AND e.log_id = $2
      AND e.sequence = (SELECT MAX(m.sequence) FROM journal_entries m WHERE m.subject = v.column1 AND m.log_id = $3)";
 pub(crate) const ENTRY: &str =
     "INSERT INTO journal_entries (log_id, leaf_index, entry_id, subject, sequence, previous, recorded_at,
@@ -77,7 +76,7 @@ pub(crate) const NODE: &str =
      WHERE v.column1 IS NOT NULL";
 pub(crate) const ADVANCE: &str =
     "UPDATE journal_logs SET tree_size = $1 WHERE log_id = $2 AND tree_size = $3
-     AND NOT EXISTS (SELECT 1 FROM journal_staged WHERE log_id = $4 AND entry_id IN ($5)) RETURNING tree_size AS tree_size";
+     AND NOT EXISTS (SELECT 1 FROM journal_staged WHERE +log_id = $4 AND entry_id IN ($5)) RETURNING tree_size AS tree_size";
 pub(crate) const CHECKPOINT: &str =
     "INSERT INTO journal_checkpoints (log_id, tree_size, note) SELECT * FROM (VALUES ($1, $2, $3)) AS v
      WHERE v.column1 IS NOT NULL";
