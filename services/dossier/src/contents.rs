@@ -39,27 +39,38 @@ pub(crate) fn rows(granted: &Granted, logical_id: Uuid, sealed: Sealed) -> Vec<N
     std::iter::once(key).chain(chunks).collect()
 }
 
-/// The key of a document's content, and the first sealed chunk, if there is one. An access that is not in the journal has
-/// none.
-pub(crate) async fn open<DB: Engine>(
-    connection: &mut DB::Connection,
-    _entered: &Entered,
-    dossier_key: &DossierKey,
-    document: &Document,
-) -> Result<(ContentKey, Option<Vec<u8>>)> {
-    let query = "SELECT k.key, k.chunks, c.sealed FROM document_keys k
-                 LEFT JOIN document_contents c ON c.dmp_id = k.dmp_id AND c.logical_id = k.logical_id AND c.chunk = 0
-                 WHERE k.dmp_id = $1 AND k.logical_id = $2";
-    let row = sqlx::query(query)
-        .bind(document.dmp_id.as_str())
-        .bind(document.logical_id)
-        .fetch_optional(connection)
-        .await?;
-    let row = row.ok_or(Stored::Corrupt("document_keys"))?;
-    let (wrapped, chunks): (Vec<u8>, i64) = (row.try_get("key")?, row.try_get("chunks")?);
-    let chunks = u32::try_from(chunks).map_err(|_| Stored::Corrupt("document_keys.chunks"))?;
-    let key = dossier_key.unwrap(&wrapped, document.logical_id, chunks)?;
-    Ok((key, row.try_get("sealed")?))
+/// How a content begins: its key and its first chunk, sealed, as they are read beside their document; nothing where only the
+/// document is asked for.
+#[derive(Default)]
+pub(crate) struct Beginning {
+    key: Option<Vec<u8>>,
+    chunks: Option<i64>,
+    first: Option<Vec<u8>>,
+}
+
+impl Beginning {
+    /// From a row with the columns `key` and `chunks` of `document_keys` and `sealed` of the first of `document_contents`.
+    pub(crate) fn from_row<DB: Engine>(row: &DB::Row) -> Result<Self> {
+        Ok(Self {
+            key: row.try_get("key")?,
+            chunks: row.try_get("chunks")?,
+            first: row.try_get("sealed")?,
+        })
+    }
+
+    /// The key that opens the content, and the first sealed chunk, if there is one. An access that is not in the journal
+    /// has none.
+    pub(crate) fn open(
+        self,
+        _entered: &Entered,
+        dossier_key: &DossierKey,
+        document: &Document,
+    ) -> Result<(ContentKey, Option<Vec<u8>>)> {
+        let (wrapped, chunks) = self.key.zip(self.chunks).ok_or(Stored::Corrupt("document_keys"))?;
+        let chunks = u32::try_from(chunks).map_err(|_| Stored::Corrupt("document_keys.chunks"))?;
+        let key = dossier_key.unwrap(&wrapped, document.logical_id, chunks)?;
+        Ok((key, self.first))
+    }
 }
 
 /// One sealed chunk, from 0.

@@ -13,6 +13,7 @@ use store::{Engine, Error as Stored, NewRow, Value};
 use uuid::Uuid;
 
 use crate::authorization::Granted;
+use crate::contents::Beginning;
 use crate::document::{Document, Facts, MediaType};
 use crate::error::Result;
 use crate::metadata::{Metadata, UniqueId};
@@ -150,15 +151,43 @@ pub(crate) async fn find<DB: Engine>(
     unique_id: &str,
     now: Timestamp,
 ) -> Result<Option<Document>> {
-    let mut query = visible::<DB>(granted, now);
+    let row = of_id::<DB>(visible(granted, now), unique_id)
+        .build()
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref()
+        .map(|row| from_row::<DB>(row, granted.dmp_id()))
+        .transpose()
+}
+
+/// The same, with how its content begins.
+pub(crate) async fn find_with_content<DB: Engine>(
+    connection: &mut DB::Connection,
+    granted: &Granted,
+    unique_id: &str,
+    now: Timestamp,
+) -> Result<Option<(Document, Beginning)>> {
+    let query = concat!(
+        "SELECT ",
+        columns!(),
+        ", k.key, k.chunks, c.sealed FROM documents d
+         LEFT JOIN document_keys k ON k.dmp_id = d.dmp_id AND k.logical_id = d.logical_id
+         LEFT JOIN document_contents c ON c.dmp_id = d.dmp_id AND c.logical_id = d.logical_id AND c.chunk = 0
+         WHERE d.dmp_id = "
+    );
+    let query = seen::<DB>(query, granted, now);
+    let row = of_id(query, unique_id).build().fetch_optional(connection).await?;
+    row.as_ref()
+        .map(|row| Ok((from_row::<DB>(row, granted.dmp_id())?, Beginning::from_row::<DB>(row)?)))
+        .transpose()
+}
+
+fn of_id<DB: Engine>(mut query: QueryBuilder<DB>, unique_id: &str) -> QueryBuilder<DB> {
     query.push(" AND d.unique_id = ").push_bind(unique_id.to_owned());
     query
         .push(" AND d.status <> ")
         .push_bind(i64::from(i32::from(DocumentStatus::Deleted)));
-    let row = query.build().fetch_optional(connection).await?;
-    row.as_ref()
-        .map(|row| from_row::<DB>(row, granted.dmp_id()))
-        .transpose()
+    query
 }
 
 /// A page of what the grant's bearer sees at `now`, the newest act first; with the token of the next.
@@ -241,7 +270,13 @@ pub(crate) async fn past<DB: Engine>(
 
 /// The statement that reads what the grant's bearer sees, for conditions to be added.
 fn visible<DB: Engine>(granted: &Granted, now: Timestamp) -> QueryBuilder<DB> {
-    let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM documents d WHERE d.dmp_id = "));
+    let query = concat!("SELECT ", columns!(), " FROM documents d WHERE d.dmp_id = ");
+    seen(query, granted, now)
+}
+
+/// A statement that ends where the dossier is to be named, of what the grant's bearer sees there at `now`.
+fn seen<DB: Engine>(query: &'static str, granted: &Granted, now: Timestamp) -> QueryBuilder<DB> {
+    let mut query = QueryBuilder::new(query);
     query.push_bind(granted.dmp_id().as_str().to_owned());
     seen_by::<DB>(&mut query, &granted.view(), now);
     query

@@ -64,7 +64,7 @@ macro_rules! held {
         concat!(
             "SELECT m.message_id, m.mailbox_id AS sender_id, m.sequence AS sent_sequence, m.deposit_id,
              m.reading_wanted, m.header_key, m.header, d.sequence AS delivered_sequence, d.retrieved_at,
-             d.retrieval_id, d.read_at, d.reading_id ",
+             d.retrieval_id, d.read_at, d.reading_id",
             $rest
         )
     };
@@ -115,7 +115,7 @@ pub(crate) async fn find<DB: Engine>(
     message_id: Uuid,
 ) -> Result<Option<Held>> {
     let row = sqlx::query(held!(
-        "FROM messages m LEFT JOIN deliveries d ON d.message_id = m.message_id AND d.mailbox_id = $1
+        " FROM messages m LEFT JOIN deliveries d ON d.message_id = m.message_id AND d.mailbox_id = $1
          WHERE m.message_id = $2 AND (m.mailbox_id = $1 OR d.mailbox_id IS NOT NULL)"
     ))
     .bind(mailbox_id)
@@ -125,20 +125,31 @@ pub(crate) async fn find<DB: Engine>(
     row.as_ref().map(from_row::<DB>).transpose()
 }
 
-/// A message's body.
-pub(crate) async fn body<DB: Engine>(connection: &mut DB::Connection, message_id: Uuid) -> Result<Body> {
-    let row = sqlx::query("SELECT sha256, body_key, body FROM bodies WHERE message_id = $1")
-        .bind(message_id)
-        .fetch_one(connection)
-        .await?;
+/// The same, with its body.
+pub(crate) async fn find_with_body<DB: Engine>(
+    connection: &mut DB::Connection,
+    mailbox_id: Uuid,
+    message_id: Uuid,
+) -> Result<Option<(Held, Body)>> {
+    let row = sqlx::query(held!(
+        ", b.sha256, b.body_key, b.body FROM messages m JOIN bodies b ON b.message_id = m.message_id
+         LEFT JOIN deliveries d ON d.message_id = m.message_id AND d.mailbox_id = $1
+         WHERE m.message_id = $2 AND (m.mailbox_id = $1 OR d.mailbox_id IS NOT NULL)"
+    ))
+    .bind(mailbox_id)
+    .bind(message_id)
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
     let sealed = Sealed {
         key: row.try_get("body_key")?,
         content: row.try_get("body")?,
     };
-    Ok(Body {
+    let body = Body {
         sha256: row.try_get("sha256")?,
         sealed,
-    })
+    };
+    Ok(Some((from_row::<DB>(&row)?, body)))
 }
 
 /// The SHA-256 of a message's body.
@@ -157,12 +168,12 @@ pub(crate) async fn received<DB: Engine>(
 ) -> Result<Vec<Held>> {
     let statement = if unread_only {
         held!(
-            "FROM deliveries d JOIN messages m ON m.message_id = d.message_id
+            " FROM deliveries d JOIN messages m ON m.message_id = d.message_id
              WHERE d.mailbox_id = $1 AND d.sequence < $2 AND d.read_at IS NULL ORDER BY d.sequence DESC LIMIT $3"
         )
     } else {
         held!(
-            "FROM deliveries d JOIN messages m ON m.message_id = d.message_id
+            " FROM deliveries d JOIN messages m ON m.message_id = d.message_id
              WHERE d.mailbox_id = $1 AND d.sequence < $2 ORDER BY d.sequence DESC LIMIT $3"
         )
     };
@@ -177,7 +188,7 @@ pub(crate) async fn sent<DB: Engine>(
     limit: i64,
 ) -> Result<Vec<Held>> {
     let statement = held!(
-        "FROM messages m LEFT JOIN deliveries d ON d.message_id = m.message_id AND d.mailbox_id = m.mailbox_id
+        " FROM messages m LEFT JOIN deliveries d ON d.message_id = m.message_id AND d.mailbox_id = m.mailbox_id
          WHERE m.mailbox_id = $1 AND m.sequence < $2 ORDER BY m.sequence DESC LIMIT $3"
     );
     page::<DB>(connection, statement, mailbox_id, before, limit).await

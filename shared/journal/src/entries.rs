@@ -125,6 +125,16 @@ pub(crate) async fn by_ids<DB: Engine>(connection: &mut DB::Connection, log: i64
     Ok(found)
 }
 
+/// Whether there is an entry of this id in the log.
+pub(crate) async fn is_written<DB: Engine>(connection: &mut DB::Connection, log: i64, entry_id: Uuid) -> Result<bool> {
+    let row = sqlx::query("SELECT leaf_index FROM journal_entries WHERE entry_id = $1 AND +log_id = $2")
+        .bind(entry_id)
+        .bind(log)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// Where the chains of these subjects end. A subject without entries is left out.
 pub(crate) async fn heads<DB: Engine>(
     connection: &mut DB::Connection,
@@ -361,8 +371,9 @@ pub(crate) async fn oldest_staged<DB: Engine>(
     rows.iter().map(entry::<DB>).collect()
 }
 
-/// Takes entries off their way: they are in the log.
-pub(crate) async fn unstage<DB: Engine>(connection: &mut DB::Connection, log: i64, ids: &[Uuid]) -> Result<()> {
+/// Takes entries off their way: they are in the log. Answers how many of them were on it.
+pub(crate) async fn unstage<DB: Engine>(connection: &mut DB::Connection, log: i64, ids: &[Uuid]) -> Result<usize> {
+    let mut gone = 0;
     for rows in padded(ids) {
         let mut delete = QueryBuilder::<DB>::new("DELETE FROM journal_staged WHERE +log_id = ");
         delete.push_bind(log).push(" AND entry_id IN (");
@@ -370,8 +381,8 @@ pub(crate) async fn unstage<DB: Engine>(connection: &mut DB::Connection, log: i6
         for id in rows {
             list.push_bind(id.copied());
         }
-        list.push_unseparated(")");
-        delete.build().execute(&mut *connection).await?;
+        list.push_unseparated(") RETURNING entry_id");
+        gone += delete.build().fetch_all(&mut *connection).await?.len();
     }
-    Ok(())
+    Ok(gone)
 }

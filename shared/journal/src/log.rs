@@ -1,8 +1,9 @@
 //! The log of one service: how entries get in.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hashlink::LruCache;
 use store::observe::traced;
 use store::random::Random;
 use store::time::{Clock, Timestamp};
@@ -20,7 +21,10 @@ use crate::observe::{Metrics, Queue};
 use crate::receipt::Receipt;
 use crate::state;
 use crate::tree::Frontier;
-use crate::writer::{Ask, Job, Writer};
+use crate::writer::{Ask, Job, Known, Writer};
+
+/// Largest payload that is remembered between being staged and being settled. Others are read.
+const REMEMBERED_BYTES_MAX: usize = 4 * 1024;
 
 /// What a log takes and gives at the most.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +68,9 @@ pub(crate) struct Shared<DB: Engine> {
     pub(crate) verifier: VerifierKey,
     pub(crate) limits: Limits,
     queue: mpsc::Sender<Job>,
+    /// What this process has staged last, so that it is not read again to be settled. Whether it is staged still, or was at
+    /// all, only the database knows.
+    on_their_way: Mutex<LruCache<Uuid, Entry>>,
     metrics: Metrics,
 }
 
@@ -123,6 +130,7 @@ impl<DB: Engine> Journal<DB> {
             verifier,
             limits,
             queue,
+            on_their_way: Mutex::new(LruCache::new(limits.queue)),
             metrics: metrics.clone(),
         };
         let mut writer = Writer {
@@ -132,7 +140,7 @@ impl<DB: Engine> Journal<DB> {
             key,
             log,
             limits,
-            tree: Some(tree),
+            known: Some(Known::new(tree)),
             metrics,
         };
         while writer.write(Arc::new([]), true).await?.swept > 0 {}
@@ -184,6 +192,9 @@ impl<DB: Engine> Journal<DB> {
     /// [`Error::OutOfBounds`].
     pub fn staged(&self, entry: &Entry) -> Result<NewRow> {
         self.check(entry)?;
+        if entry.payload.len() <= REMEMBERED_BYTES_MAX {
+            self.on_their_way().insert(entry.entry_id, entry.clone());
+        }
         Ok(entries::staged(self.shared.log, entry, self.shared.clock.now()))
     }
 
@@ -192,7 +203,13 @@ impl<DB: Engine> Journal<DB> {
     /// # Errors
     /// [`Error::NotStaged`] when nothing was staged or written under this id; otherwise as [`Journal::append`].
     pub async fn settle(&self, entry_id: Uuid) -> Result<Receipt> {
-        self.ask(Ask::Settle(entry_id)).await
+        let entry = self.on_their_way().remove(&entry_id);
+        self.ask(Ask::Settle(entry_id, entry)).await
+    }
+
+    fn on_their_way(&self) -> MutexGuard<'_, LruCache<Uuid, Entry>> {
+        // Whatever panicked, the map is whole: it is changed by one call each time.
+        self.shared.on_their_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes down at most a batch of staged entries which nobody settled; answers how many there were. The log does this by

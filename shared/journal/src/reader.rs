@@ -43,6 +43,12 @@ impl<DB: Engine> Journal<DB> {
             .remove(&entry_id))
     }
 
+    /// Whether an entry of this id is in the log.
+    pub async fn holds(&self, entry_id: Uuid) -> Result<bool> {
+        let mut connection = self.shared.db.read().await?;
+        Ok(entries::is_written::<DB>(&mut connection, self.shared.log, entry_id).await?)
+    }
+
     /// The receipt of the entry written under this id: the same one every time.
     pub async fn receipt(&self, entry_id: Uuid) -> Result<Option<Receipt>> {
         let mut connection = self.shared.db.read().await?;

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashlink::LruCache;
 use store::random::Random;
 use store::time::{Clock, Timestamp};
 use store::{Db, Engine, NewRow};
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use crate::batch::{Batch, Salted};
 use crate::entries::{self, Found};
-use crate::entry::{Entry, Recorded};
+use crate::entry::{Entry, Link, Recorded};
 use crate::error::{Error, Result};
 use crate::log::Limits;
 use crate::nodes;
@@ -31,6 +32,9 @@ use crate::receipt::Receipt;
 use crate::state;
 use crate::tree::Frontier;
 
+/// Ends of chains that are kept in memory: some 200 bytes each.
+const HEADS_MAX: usize = 16_384;
+
 /// How often a batch is tried before its callers are told that the log does not answer.
 const ATTEMPTS: usize = 3;
 
@@ -38,16 +42,21 @@ const ATTEMPTS: usize = 3;
 pub(crate) enum Ask {
     /// This entry, and the rows that go with it.
     Append(Entry, Vec<NewRow>),
-    /// The entry staged under this id.
-    Settle(Uuid),
+    /// The entry staged under this id, and what it is, where that is known.
+    Settle(Uuid, Option<Entry>),
 }
 
 impl Ask {
     fn entry_id(&self) -> Uuid {
         match self {
             Ask::Append(entry, _) => entry.entry_id,
-            Ask::Settle(entry_id) => *entry_id,
+            Ask::Settle(entry_id, _) => *entry_id,
         }
+    }
+
+    /// Whether it can be granted without reading: whoever asks has brought the entry.
+    fn brings_entry(&self) -> bool {
+        matches!(self, Ask::Append(..) | Ask::Settle(_, Some(_)))
     }
 }
 
@@ -77,9 +86,25 @@ pub(crate) struct Writer<DB: Engine> {
     pub(crate) key: Arc<LogKey>,
     pub(crate) log: i64,
     pub(crate) limits: Limits,
-    /// The tree as stored; `None` when that is not known for certain, and must be read.
-    pub(crate) tree: Option<Frontier>,
+    /// What is stored; `None` when that is not known for certain, and must be read.
+    pub(crate) known: Option<Known>,
     pub(crate) metrics: Metrics,
+}
+
+/// What a writer knows of its log, as long as nobody else writes into it.
+pub(crate) struct Known {
+    tree: Frontier,
+    /// Where the chains end that it has last written into: one who looks into a dossier mostly does so again.
+    heads: LruCache<String, Link>,
+}
+
+impl Known {
+    pub(crate) fn new(tree: Frontier) -> Self {
+        Known {
+            tree,
+            heads: LruCache::new(HEADS_MAX),
+        }
+    }
 }
 
 impl<DB: Engine> Writer<DB> {
@@ -144,7 +169,7 @@ impl<DB: Engine> Writer<DB> {
         let begun = Instant::now();
         let written = self.try_to_write(asks, sweep).await;
         match &written {
-            Ok(done) => self.metrics.wrote(done.fresh, done.tree.size(), begun.elapsed()),
+            Ok(done) => self.metrics.wrote(done.fresh, done.size, begun.elapsed()),
             Err(_) => self.metrics.failed(),
         }
         written
@@ -179,15 +204,15 @@ impl<DB: Engine> Writer<DB> {
             } else {
                 0
             },
-            // Until this has succeeded the stored tree is not known for certain.
-            tree: self.tree.take(),
+            // Until this has succeeded what is stored is not known for certain.
+            known: self.known.take(),
             asks,
         };
-        let done = self
+        let (known, done) = self
             .db
             .write(move |connection| Box::pin(attempt.run::<DB>(connection)))
             .await?;
-        self.tree = Some(done.tree.clone());
+        self.known = Some(known);
         Ok(done)
     }
 
@@ -228,8 +253,8 @@ fn refusal(error: &Error) -> Error {
 
 /// What a batch came to.
 pub(crate) struct Done {
-    /// The tree with the batch.
-    tree: Frontier,
+    /// Entries in the tree with the batch.
+    size: u64,
     /// One for each ask, in their order.
     answers: Vec<Result<Receipt>>,
     /// How many staged entries nobody asked for were found.
@@ -246,36 +271,44 @@ struct Attempt {
     now: Timestamp,
     /// How many staged entries to take down unasked.
     sweep: i64,
-    /// The tree as this writer knows it.
-    tree: Option<Frontier>,
+    /// What this writer knows.
+    known: Option<Known>,
     asks: Arc<[Ask]>,
 }
 
 impl Attempt {
-    async fn run<DB: Engine>(self, connection: &mut DB::Connection) -> Result<Done> {
-        let tree = self.tree::<DB>(connection).await?;
+    async fn run<DB: Engine>(mut self, connection: &mut DB::Connection) -> Result<(Known, Done)> {
+        let reads = !self.brings_all();
+        let mut known = self.known::<DB>(connection).await?;
         let swept = match self.sweep {
             0 => Vec::new(),
             limit => entries::oldest_staged::<DB>(connection, self.log, limit).await?,
         };
-        let ids = unique(
-            self.asks
-                .iter()
-                .map(Ask::entry_id)
-                .chain(swept.iter().map(|entry| entry.entry_id)),
-        );
-        let Found { written, staged } = if self.is_all_new() {
-            Found::default()
-        } else {
+        let Found { written, staged } = if reads {
+            let asked = self.asks.iter().map(Ask::entry_id);
+            let ids = unique(asked.chain(swept.iter().map(|entry| entry.entry_id)));
             entries::by_ids::<DB>(connection, self.log, &ids).await?
+        } else {
+            self.brought()
         };
         let unstaged: Vec<Uuid> = staged.keys().copied().collect();
         let choice = choose(&self.asks, &swept, staged, &written);
         let fresh = choice.fresh.len();
 
-        let beside = self.beside(&choice.taken);
-        let (tree, mut receipts) = self.append::<DB>(connection, tree, choice.fresh, beside).await?;
-        entries::unstage::<DB>(connection, self.log, &unstaged).await?;
+        let places = Places {
+            beside: self.beside(&choice.taken),
+            unseen: if reads { Vec::new() } else { choice.unstaged(&unstaged) },
+            fresh: choice.fresh,
+        };
+        let mut receipts = match self.append::<DB>(connection, &mut known, places).await {
+            // What was taken for granted is not so: the next attempt, which knows nothing, looks.
+            Err(Error::Store(error)) if !reads && error.is_there_already() => return Err(store::Error::Conflict.into()),
+            appended => appended?,
+        };
+        let gone = entries::unstage::<DB>(connection, self.log, &unstaged).await?;
+        if gone < unstaged.len() {
+            return Err(store::Error::Conflict.into());
+        }
         let origin = self.key.verifier().name();
         for entry in written.values() {
             let receipt = reader::stored_receipt::<DB>(connection, self.log, origin, entry).await?;
@@ -283,18 +316,31 @@ impl Attempt {
         }
         let asked = self.asks.iter().map(Ask::entry_id).zip(choice.refused);
         let answers = asked.map(|(id, refused)| answer(id, refused, &receipts)).collect();
-        Ok(Done {
-            tree,
+        let done = Done {
+            size: known.tree.size(),
             answers,
             swept: swept.len(),
             fresh,
-        })
+        };
+        Ok((known, done))
     }
 
-    /// Whether it is taken for granted that nobody has seen these entries: the database refuses what is staged or in the log
-    /// already, and the next attempt, which knows no tree, looks for it.
-    fn is_all_new(&self) -> bool {
-        self.tree.is_some() && self.sweep == 0 && self.asks.iter().all(|ask| matches!(ask, Ask::Append(..)))
+    /// Whether it is taken for granted that entries to append have been seen by nobody, and that those to settle are staged:
+    /// the database refuses what is not so, and the next attempt looks.
+    fn brings_all(&self) -> bool {
+        self.known.is_some() && self.sweep == 0 && self.asks.iter().all(Ask::brings_entry)
+    }
+
+    /// The entries to settle, as those who ask have brought them.
+    fn brought(&self) -> Found {
+        let staged = self.asks.iter().filter_map(|ask| match ask {
+            Ask::Settle(entry_id, entry) => entry.clone().map(|entry| (*entry_id, entry)),
+            Ask::Append(..) => None,
+        });
+        Found {
+            staged: staged.collect(),
+            ..Found::default()
+        }
     }
 
     /// What goes with the entries that this batch has taken from their asks.
@@ -307,27 +353,30 @@ impl Attempt {
         beside.flatten().collect()
     }
 
-    /// The tree: the known one, which may turn out to have grown; or, held from here on, as it is stored.
-    async fn tree<DB: Engine>(&self, connection: &mut DB::Connection) -> Result<Frontier> {
-        match &self.tree {
-            Some(tree) => Ok(tree.clone()),
-            None => state::load::<DB>(connection, self.log, self.key.verifier()).await,
+    /// What is known, which the log may turn out to have outgrown; or, held from here on, what is stored.
+    async fn known<DB: Engine>(&mut self, connection: &mut DB::Connection) -> Result<Known> {
+        match self.known.take() {
+            Some(known) => Ok(known),
+            None => {
+                let tree = state::load::<DB>(connection, self.log, self.key.verifier()).await?;
+                Ok(Known::new(tree))
+            }
         }
     }
 
-    /// Stores the fresh entries with their checkpoint and what goes with them, and answers the tree and their receipts.
+    /// Stores the fresh entries with their checkpoint and what goes with them, and answers their receipts.
     async fn append<DB: Engine>(
         &self,
         connection: &mut DB::Connection,
-        before: Frontier,
-        fresh: Vec<Entry>,
-        beside: Vec<NewRow>,
-    ) -> Result<(Frontier, HashMap<Uuid, Receipt>)> {
+        known: &mut Known,
+        places: Places,
+    ) -> Result<HashMap<Uuid, Receipt>> {
+        let Places { fresh, unseen, beside } = places;
         if fresh.is_empty() {
-            return Ok((before, HashMap::new()));
+            return Ok(HashMap::new());
         }
         let subjects = unique(fresh.iter().map(|entry| entry.subject.clone()));
-        let heads = entries::heads::<DB>(connection, self.log, &subjects).await?;
+        let heads = self.heads::<DB>(connection, known, subjects).await?;
         let salted = fresh
             .into_iter()
             .map(|entry| Salted {
@@ -335,26 +384,52 @@ impl Attempt {
                 salt: self.random.bytes(),
             })
             .collect();
-        let batch = Batch::assemble(&before, heads, salted, self.now, &self.key);
+        let batch = Batch::assemble(&known.tree, heads, salted, self.now, &self.key);
         let batch = batch.map_err(|_| store::Error::Corrupt("the journal's origin"))?;
-        let size = batch.tree.size();
-        // What was read before this holds, because whoever writes into the log comes this way.
-        let ids: Vec<Uuid> = batch.entries.iter().map(|entry| entry.entry_id).collect();
-        let unseen = if self.is_all_new() { ids.as_slice() } else { &[] };
-        if !nodes::advance::<DB>(connection, self.log, (before.size(), size), unseen).await? {
+        let sizes = (known.tree.size(), batch.tree.size());
+        // What was read before this, and what was known, holds: whoever writes into the log comes this way.
+        if !nodes::advance::<DB>(connection, self.log, sizes, &unseen).await? {
             return Err(store::Error::Conflict.into());
         }
         let mut rows = beside;
         rows.extend(batch.entries.iter().map(|entry| entries::row(self.log, entry)));
         rows.extend(nodes::rows(self.log, &batch.nodes));
-        rows.push(nodes::checkpoint(self.log, size, &batch.note));
-        match store::insert::<DB>(connection, rows).await {
-            Err(error) if error.is_there_already() && self.is_all_new() => return Err(store::Error::Conflict.into()),
-            inserted => inserted?,
+        rows.push(nodes::checkpoint(self.log, sizes.1, &batch.note));
+        store::insert::<DB>(connection, rows).await?;
+        let receipts = batch.receipts(&known.tree, self.key.verifier().name())?;
+        for entry in &batch.entries {
+            known.heads.insert(entry.subject.clone(), entry.link());
         }
-        let receipts = batch.receipts(&before, self.key.verifier().name())?;
-        Ok((batch.tree, receipts))
+        known.tree = batch.tree;
+        Ok(receipts)
     }
+
+    /// Where the chains of these subjects end: those that are known, and those that are read.
+    async fn heads<DB: Engine>(
+        &self,
+        connection: &mut DB::Connection,
+        known: &mut Known,
+        subjects: Vec<String>,
+    ) -> Result<HashMap<String, Link>> {
+        let (mut heads, mut others) = (HashMap::with_capacity(subjects.len()), Vec::new());
+        for subject in subjects {
+            match known.heads.get(&subject).copied() {
+                Some(link) => drop(heads.insert(subject, link)),
+                None => others.push(subject),
+            }
+        }
+        heads.extend(entries::heads::<DB>(connection, self.log, &others).await?);
+        Ok(heads)
+    }
+}
+
+/// What is to get a place in the log.
+struct Places {
+    fresh: Vec<Entry>,
+    /// Those of the fresh ids which nobody may have staged.
+    unseen: Vec<Uuid>,
+    /// What goes with them.
+    beside: Vec<NewRow>,
 }
 
 /// Which entries a batch must write, and which asks it cannot grant.
@@ -394,6 +469,12 @@ fn choose(asks: &[Ask], swept: &[Entry], mut staged: HashMap<Uuid, Entry>, known
 }
 
 impl Choice {
+    /// The fresh entries which are not among those that were staged.
+    fn unstaged(&self, staged: &[Uuid]) -> Vec<Uuid> {
+        let ids = self.fresh.iter().map(|entry| entry.entry_id);
+        ids.filter(|id| !staged.contains(id)).collect()
+    }
+
     fn take(&mut self, entry: Entry) {
         self.places.insert(entry.entry_id, self.fresh.len());
         self.fresh.push(entry);
@@ -404,8 +485,8 @@ impl Choice {
         let id = ask.entry_id();
         let taken = self.places.get(&id).and_then(|place| self.fresh.get(*place));
         match (ask, known.get(&id), taken) {
-            (Ask::Settle(_), None, None) => Some(Error::NotStaged),
-            (Ask::Settle(_), _, _) => None,
+            (Ask::Settle(..), None, None) => Some(Error::NotStaged),
+            (Ask::Settle(..), _, _) => None,
             (Ask::Append(entry, _), Some(recorded), _) => (!is_same(recorded, entry)).then_some(Error::EntryIdReused),
             (Ask::Append(entry, _), None, Some(taken)) => (taken != entry).then_some(Error::EntryIdReused),
             (Ask::Append(entry, _), None, None) => {

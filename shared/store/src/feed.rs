@@ -462,10 +462,9 @@ impl<DB: Engine> Sequencer<DB> {
 
     /// True when there may be more to do at once.
     async fn step(&self) -> Result<bool> {
-        let gave = self.sequence_some().await?;
+        let (head, gave) = self.sequence_some().await?;
         // Another instance may have given positions, too.
         let before = *self.head.borrow();
-        let head = head_position(&self.db).await?;
         if head > before {
             let happened = if self.readers.is_empty() {
                 Vec::new()
@@ -478,25 +477,32 @@ impl<DB: Engine> Sequencer<DB> {
         Ok(gave)
     }
 
-    /// Gives positions to some committed events; true when it gave any. The look before the transaction keeps an idle
-    /// feed from writing.
-    async fn sequence_some(&self) -> Result<bool> {
-        let oldest: Option<i64> = {
-            let mut connection = self.db.read().await?;
-            sqlx::query_scalar("SELECT created_at FROM outbox WHERE position IS NULL ORDER BY id LIMIT 1")
-                .fetch_optional(&mut *connection)
-                .await?
-        };
+    /// Gives positions to some committed events. Answers the last position that is given, and whether it gave any. The look
+    /// before the transaction keeps an idle feed from writing.
+    async fn sequence_some(&self) -> Result<(i64, bool)> {
+        let (head, oldest) = self.look().await?;
         self.lag.saw(oldest);
         if oldest.is_none() {
-            return Ok(false);
+            return Ok((head, false));
         }
-        let written = self
+        let (head, written) = self
             .db
             .write(|connection| Box::pin(give_positions::<DB>(connection)))
             .await?;
         self.lag.gave(&written);
-        Ok(!written.is_empty())
+        Ok((head, !written.is_empty()))
+    }
+
+    /// The last position that is given, and when the oldest event was written that has none.
+    async fn look(&self) -> Result<(i64, Option<i64>)> {
+        let mut connection = self.db.read().await?;
+        let row = sqlx::query(
+            "SELECT head, (SELECT created_at FROM outbox WHERE position IS NULL ORDER BY id LIMIT 1) AS oldest
+             FROM feed_head",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        Ok((row.try_get("head")?, row.try_get("oldest")?))
     }
 }
 
@@ -513,9 +519,9 @@ async fn concerns<DB: Engine>(db: &Db<DB>, after: i64, upto: i64) -> Result<Vec<
         .collect()
 }
 
-/// Answers when the events that have their position now were written. The update of the one row of `feed_head` is the
-/// lock that makes sequencers of several instances take turns.
-async fn give_positions<DB: Engine>(connection: &mut DB::Connection) -> Result<Vec<i64>> {
+/// Answers the last position that is given now, and when the events that have theirs now were written. The update of the one
+/// row of `feed_head` is the lock that makes sequencers of several instances take turns.
+async fn give_positions<DB: Engine>(connection: &mut DB::Connection) -> Result<(i64, Vec<i64>)> {
     let head: i64 = sqlx::query_scalar("UPDATE feed_head SET head = head RETURNING head")
         .fetch_one(&mut *connection)
         .await?;
@@ -529,9 +535,10 @@ async fn give_positions<DB: Engine>(connection: &mut DB::Connection) -> Result<V
     .bind(SEQUENCE_BATCH)
     .fetch_all(&mut *connection)
     .await?;
+    let head = head + i64::try_from(written.len()).unwrap_or(i64::MAX);
     sqlx::query("UPDATE feed_head SET head = $1")
-        .bind(head + i64::try_from(written.len()).unwrap_or(i64::MAX))
+        .bind(head)
         .execute(connection)
         .await?;
-    Ok(written)
+    Ok((head, written))
 }

@@ -7,7 +7,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use crate::time::{Timestamp, to_micros};
-use crate::{Db, Engine, Error, Result};
+use crate::{Db, Engine, Error, NewRow, Result, Value, insert};
 
 /// What makes a request the same request: who sent it, under which id, to which method, with which content.
 #[derive(Debug, Clone)]
@@ -43,80 +43,121 @@ pub struct Answered<R> {
     pub replayed: bool,
 }
 
+/// What a piece of work comes to: its answer, and rows that it leaves to be written with the memory of the answer, in one
+/// message. A bare answer leaves none.
+#[derive(Debug)]
+pub struct Effect<R> {
+    /// The answer.
+    pub response: R,
+    /// New rows, beside what the work has written itself.
+    pub rows: Vec<NewRow>,
+}
+
+impl<R> From<R> for Effect<R> {
+    fn from(response: R) -> Self {
+        let rows = Vec::new();
+        Self { response, rows }
+    }
+}
+
+/// Why a request had no effect.
+enum Failed<E> {
+    /// It cannot be told whether there was no effect, or there is none for a reason that a twin has nothing to do with.
+    Store(Error),
+    /// The work found, or wrote, what a twin of the request may have put there.
+    Work(E),
+}
+
+impl<E> From<Error> for Failed<E> {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
 /// Runs `work` in a write transaction unless this request was answered before; its answer is remembered in the same
 /// transaction as its effect, so that either both are there or neither.
 ///
+/// On PostgreSQL a twin in flight does the same work, until one of the two finds that the other has been remembered: what it
+/// did is undone, and it gives the other's answer. So does one whose work fails on what the other has done.
+///
 /// # Errors
 /// [`Error::RequestIdReused`] when the id was used for another request; those of [`Db::write`]; the work's own.
-pub async fn once<DB, R, E, F>(db: &Db<DB>, key: RequestKey, now: Timestamp, work: F) -> Result<Answered<R>, E>
+pub async fn once<DB, R, E, O, F>(db: &Db<DB>, key: RequestKey, now: Timestamp, work: F) -> Result<Answered<R>, E>
 where
     DB: Engine,
     R: Message + Default + 'static,
     E: From<Error> + Send + 'static,
-    F: for<'c> FnOnce(&'c mut DB::Connection) -> BoxFuture<'c, Result<R, E>> + Send + 'static,
+    O: Into<Effect<R>> + Send + 'static,
+    F: for<'c> FnOnce(&'c mut DB::Connection) -> BoxFuture<'c, Result<O, E>> + Send + 'static,
 {
-    db.write(move |connection| {
+    let asked = key.clone();
+    let done = db.write(move |connection| {
         Box::pin(async move {
-            if !claim::<DB>(connection, &key, now).await? {
-                let response = remembered::<DB, R>(connection, &key).await?;
-                return Ok(Answered {
-                    response,
-                    replayed: true,
-                });
+            if let Some(response) = remembered::<DB, R>(connection, &asked).await? {
+                return Ok(Answered::again(response));
             }
-            let response = work(connection).await?;
-            remember::<DB>(connection, &key, &response).await?;
+            let effect: Effect<R> = work(connection).await.map_err(Failed::Work)?.into();
+            let mut rows = effect.rows;
+            rows.push(row(&asked, &effect.response, now));
+            match insert::<DB>(connection, rows).await {
+                Err(error) if error.is_there_already() => return Err(Failed::Work(error.into())),
+                inserted => inserted?,
+            }
             Ok(Answered {
-                response,
+                response: effect.response,
                 replayed: false,
             })
         })
-    })
-    .await
+    });
+    let failure: E = match done.await {
+        Ok(answered) => return Ok(answered),
+        Err(Failed::Store(error)) => return Err(error.into()),
+        Err(Failed::Work(failure)) => failure,
+    };
+    let answered = remembered::<DB, R>(&mut *db.read().await?, &key).await?;
+    answered.map(Answered::again).ok_or(failure)
 }
 
-/// True when this transaction is the first to see the request. On PostgreSQL a twin in flight is waited for here.
-async fn claim<DB: Engine>(connection: &mut DB::Connection, key: &RequestKey, now: Timestamp) -> Result<bool> {
-    let claimed = sqlx::query(
-        "INSERT INTO requests (caller, request_id, method, digest, response, recorded_at)
-         VALUES ($1, $2, $3, $4, NULL, $5) ON CONFLICT DO NOTHING RETURNING request_id",
-    )
-    .bind(key.caller.as_str())
-    .bind(key.request_id)
-    .bind(key.method)
-    .bind(key.digest.as_slice())
-    .bind(to_micros(now))
-    .fetch_optional(connection)
-    .await?;
-    Ok(claimed.is_some())
+impl<R> Answered<R> {
+    fn again(response: R) -> Self {
+        let replayed = true;
+        Self { response, replayed }
+    }
 }
 
-async fn remembered<DB: Engine, R: Message + Default>(connection: &mut DB::Connection, key: &RequestKey) -> Result<R> {
+/// The answer that this request was given, if it was.
+async fn remembered<DB: Engine, R: Message + Default>(
+    connection: &mut DB::Connection,
+    key: &RequestKey,
+) -> Result<Option<R>> {
     let row = sqlx::query("SELECT method, digest, response FROM requests WHERE caller = $1 AND request_id = $2")
         .bind(key.caller.as_str())
         .bind(key.request_id)
-        .fetch_one(connection)
+        .fetch_optional(connection)
         .await?;
+    let Some(row) = row else { return Ok(None) };
     let (method, digest): (String, Vec<u8>) = (row.try_get("method")?, row.try_get("digest")?);
     if method != key.method || digest != key.digest {
         return Err(Error::RequestIdReused);
     }
     let response: Vec<u8> = row.try_get("response")?;
-    R::decode(response.as_slice()).map_err(|_| Error::Corrupt("requests.response"))
+    let response = R::decode(response.as_slice()).map_err(|_| Error::Corrupt("requests.response"))?;
+    Ok(Some(response))
 }
 
-async fn remember<DB: Engine>(
-    connection: &mut DB::Connection,
-    key: &RequestKey,
-    response: &impl Message,
-) -> Result<()> {
-    sqlx::query("UPDATE requests SET response = $3 WHERE caller = $1 AND request_id = $2")
-        .bind(key.caller.as_str())
-        .bind(key.request_id)
-        .bind(response.encode_to_vec())
-        .execute(connection)
-        .await?;
-    Ok(())
+/// What is remembered of a request.
+fn row(key: &RequestKey, response: &impl Message, now: Timestamp) -> NewRow {
+    NewRow {
+        columns: "requests (caller, request_id, method, digest, response, recorded_at)",
+        values: vec![
+            Value::Text(key.caller.clone()),
+            Value::Id(key.request_id),
+            Value::Text(key.method.to_owned()),
+            Value::Bytes(key.digest.clone()),
+            Value::Bytes(response.encode_to_vec()),
+            Value::Number(to_micros(now)),
+        ],
+    }
 }
 
 /// Forgets at most `limit` requests answered before `before`; answers how many. Operators keep 30 days by default.

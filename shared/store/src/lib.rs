@@ -29,7 +29,7 @@ pub use engine::Engine;
 pub use error::{Error, Result};
 pub use feed::{Feed, FeedState, event, publish};
 pub use gather::{Gather, ReadMany};
-pub use idempotency::{Answered, RequestKey, forget_requests_before, once};
+pub use idempotency::{Answered, Effect, RequestKey, forget_requests_before, once};
 pub use migrate::{Migration, Migrations, own_migrations};
 pub use rows::{NewRow, Value, insert, padded, shaped};
 pub use sqlx::{Postgres, Sqlite};

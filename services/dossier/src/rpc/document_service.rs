@@ -23,6 +23,7 @@ use crate::authorization::{AccessContext, Asked, Entered, Gate, Granted};
 use crate::chain::Named;
 use crate::config::Config;
 use crate::content::{ContentKey, HostKey};
+use crate::contents::Beginning;
 use crate::document::Document;
 use crate::dossier::{Dossier, require_open};
 use crate::error::{Error, Result};
@@ -62,9 +63,9 @@ impl<DB: Engine> DocumentService for Documents<DB> {
         request: Request<pb::GetDocumentRequest>,
     ) -> Result<Response<pb::GetDocumentResponse>, Status> {
         let call = Call::of(&request)?;
-        let asked = Wanted::parse_get(call, request.get_ref())?;
-        let (_, document, entered) = self.enter_and_find(call, asked, AccessAction::GetDocument).await?;
-        Ok(Response::new(self.head(&document, &entered)))
+        let wanted = Wanted::parse_get(call, request.get_ref())?;
+        let found = self.enter_and_find(call, wanted).await?;
+        Ok(Response::new(self.head(&found.document, &found.entered)))
     }
 
     async fn list_documents(
@@ -79,9 +80,15 @@ impl<DB: Engine> DocumentService for Documents<DB> {
         request: Request<pb::ReadDocumentRequest>,
     ) -> Result<Response<Self::ReadDocumentStream>, Status> {
         let call = Call::of(&request)?;
-        let asked = Wanted::parse_read(call, request.get_ref())?;
-        let (dossier, document, entered) = self.enter_and_find(call, asked, AccessAction::ReadDocument).await?;
-        let (key, first) = self.open(&entered, &dossier, &document).await?;
+        let wanted = Wanted::parse_read(call, request.get_ref())?;
+        let Found {
+            dossier,
+            document,
+            content,
+            entered,
+        } = self.enter_and_find(call, wanted).await?;
+        let dossier_key = self.key.unwrap(&dossier.key, &dossier.dmp_id).map_err(Error::from)?;
+        let (key, first) = content.open(&entered, &dossier_key, &document)?;
         let head = pb::ReadDocumentResponse {
             part: Some(Part::Head(self.head(&document, &entered))),
         };
@@ -92,6 +99,7 @@ impl<DB: Engine> DocumentService for Documents<DB> {
 
 /// One document asked for.
 struct Wanted {
+    action: AccessAction,
     dmp_id: DmpId,
     unique_id: UniqueId,
     context: AccessContext,
@@ -99,17 +107,19 @@ struct Wanted {
 
 impl Wanted {
     fn parse_get(call: &Call, request: &pb::GetDocumentRequest) -> Result<Self> {
-        Self::parse(call, &request.dmp_id, &request.unique_id, request.context.as_ref())
+        let asked = (request.dmp_id.as_str(), request.unique_id.as_str());
+        Self::parse(call, AccessAction::GetDocument, asked, request.context.as_ref())
     }
 
     fn parse_read(call: &Call, request: &pb::ReadDocumentRequest) -> Result<Self> {
-        Self::parse(call, &request.dmp_id, &request.unique_id, request.context.as_ref())
+        let asked = (request.dmp_id.as_str(), request.unique_id.as_str());
+        Self::parse(call, AccessAction::ReadDocument, asked, request.context.as_ref())
     }
 
     fn parse(
         call: &Call,
-        dossier: &str,
-        document: &str,
+        action: AccessAction,
+        (dossier, document): (&str, &str),
         context: Option<&api::common::v1::AccessContext>,
     ) -> Result<Self> {
         let mut violations = Violations::default();
@@ -118,11 +128,21 @@ impl Wanted {
         let context = AccessContext::parse(&mut violations, &call.actor, context);
         let (dmp_id, unique_id, context) = violations.gather((dmp_id, unique_id, context))?;
         Ok(Self {
+            action,
             dmp_id,
             unique_id,
             context,
         })
     }
+}
+
+/// The document that was asked for, the access to it taken down.
+struct Found {
+    dossier: Dossier,
+    document: Document,
+    /// Of a document to be read.
+    content: Beginning,
+    entered: Entered,
 }
 
 impl<DB: Engine> Documents<DB> {
@@ -146,49 +166,52 @@ impl<DB: Engine> Documents<DB> {
         }
     }
 
-    /// The document asked for and its dossier, the access to it taken down.
-    async fn enter_and_find(
-        &self,
-        call: &Call,
-        asked: Wanted,
-        action: AccessAction,
-    ) -> Result<(Dossier, Document, Entered)> {
+    async fn enter_and_find(&self, call: &Call, wanted: Wanted) -> Result<Found> {
         let Wanted {
+            action,
             dmp_id,
             unique_id,
             context,
-        } = asked;
+        } = wanted;
         let asked = Asked::new(call, dmp_id, action, context).about(unique_id.clone());
         let granted = self.gate.enter(call, Operation::ReadDocuments, asked).await?;
-        let (dossier, document) = match self.find(&granted, &unique_id).await {
+        let with_content = action == AccessAction::ReadDocument;
+        let (dossier, document, content) = match self.find(&granted, &unique_id, with_content).await {
             Ok(found) => found,
             Err(error) => return Err(self.gate.turn_away(&granted, error).await),
         };
         let granted = granted.about(&document);
         let entered = self.gate.record(&granted, Named::one(&document)).await?;
-        Ok((dossier, document, entered))
+        Ok(Found {
+            dossier,
+            document,
+            content,
+            entered,
+        })
     }
 
-    async fn find(&self, granted: &Granted, unique_id: &UniqueId) -> Result<(Dossier, Document)> {
+    async fn find(
+        &self,
+        granted: &Granted,
+        unique_id: &UniqueId,
+        with_content: bool,
+    ) -> Result<(Dossier, Document, Beginning)> {
         let dossier = self.open_dossier(granted).await?;
+        let (unique_id, now) = (unique_id.as_str(), self.clock.now());
         let mut connection = self.db.read().await?;
-        let document = documents::find::<DB>(&mut connection, granted, unique_id.as_str(), self.clock.now()).await?;
-        Ok((dossier, document.ok_or(Error::NotFound("document"))?))
+        let found = if with_content {
+            documents::find_with_content::<DB>(&mut connection, granted, unique_id, now).await?
+        } else {
+            let found = documents::find::<DB>(&mut connection, granted, unique_id, now).await?;
+            found.map(|document| (document, Beginning::default()))
+        };
+        let (document, content) = found.ok_or(Error::NotFound("document"))?;
+        Ok((dossier, document, content))
     }
 
     /// The dossier, when it is open.
     async fn open_dossier(&self, granted: &Granted) -> Result<Dossier> {
         require_open(self.dossiers.get(granted.dmp_id().clone()).await?)
-    }
-
-    async fn open(
-        &self,
-        entered: &Entered,
-        dossier: &Dossier,
-        document: &Document,
-    ) -> Result<(ContentKey, Option<Vec<u8>>)> {
-        let dossier_key = self.key.unwrap(&dossier.key, &dossier.dmp_id)?;
-        contents::open::<DB>(&mut *self.db.read().await?, entered, &dossier_key, document).await
     }
 
     fn head(&self, document: &Document, entered: &Entered) -> pb::GetDocumentResponse {

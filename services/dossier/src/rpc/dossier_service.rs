@@ -9,7 +9,7 @@ use api::identity::DmpId;
 use serve::config::Invalid;
 use serve::{Call, Context, Violations};
 use store::time::{Clock, to_proto};
-use store::{Db, Engine, RequestKey};
+use store::{Db, Effect, Engine, RequestKey};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -121,11 +121,11 @@ impl<DB: Engine> Dossiers<DB> {
                     return Err(already(dossiers::get::<DB>(connection, &dossier.dmp_id).await?));
                 }
                 let (entry_id, rows) = gate.stage(&staging, Named::default())?;
-                store::insert::<DB>(connection, rows).await?;
-                Ok::<_, Error>(pb::Dossier {
+                let response = pb::Dossier {
                     receipt: staged(entry_id),
                     ..dossier.to_proto(&host_id)
-                })
+                };
+                Ok::<_, Error>(Effect { response, rows })
             })
         });
         self.settled(granted, answered.await?.response).await
@@ -175,11 +175,11 @@ impl<DB: Engine> Dossiers<DB> {
                 let dossier = dossier.ok_or(Error::NotOpen(DossierState::Absent))?.closed(closure)?;
                 dossiers::set_closure::<DB>(connection, &dossier).await?;
                 let (entry_id, rows) = gate.stage(&staging, Named::default())?;
-                store::insert::<DB>(connection, rows).await?;
-                Ok::<_, Error>(pb::Dossier {
+                let response = pb::Dossier {
                     receipt: staged(entry_id),
                     ..dossier.to_proto(&host_id)
-                })
+                };
+                Ok::<_, Error>(Effect { response, rows })
             })
         });
         self.settled(granted, answered.await?.response).await

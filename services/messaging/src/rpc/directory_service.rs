@@ -68,7 +68,7 @@ impl<DB: Engine> Rpc<DB> {
         let (request_id, party) = violations.gather((request_id, party))?;
         let key = RequestKey::new(call.actor.caller_key(), REGISTER_PROFESSIONAL, request_id, &request);
         let now = self.clock.now();
-        Ok(once::<DB, _, Error, _>(&self.db, key, now, move |connection| {
+        Ok(once::<DB, _, Error, _, _>(&self.db, key, now, move |connection| {
             Box::pin(async move {
                 parties::register::<DB>(connection, &party, now).await?;
                 Ok(party.to_professional(now))
@@ -92,7 +92,7 @@ impl<DB: Engine> Rpc<DB> {
         let (request_id, party) = violations.gather((request_id, party))?;
         let key = RequestKey::new(call.actor.caller_key(), REGISTER_STRUCTURE, request_id, &request);
         let now = self.clock.now();
-        Ok(once::<DB, _, Error, _>(&self.db, key, now, move |connection| {
+        Ok(once::<DB, _, Error, _, _>(&self.db, key, now, move |connection| {
             Box::pin(async move {
                 parties::register::<DB>(connection, &party, now).await?;
                 Ok(party.to_structure(now))

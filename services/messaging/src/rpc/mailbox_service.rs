@@ -73,7 +73,7 @@ impl<DB: Engine> Rpc<DB> {
         let (request_id, domain) = violations.gather((request_id, domain))?;
         let key = RequestKey::new(call.actor.caller_key(), ALLOW_DOMAIN, request_id, &request);
         let now = self.clock.now();
-        Ok(once::<DB, _, Error, _>(&self.db, key, now, move |connection| {
+        Ok(once::<DB, _, Error, _, _>(&self.db, key, now, move |connection| {
             Box::pin(async move {
                 let allowed_at = mailboxes::allow_domain::<DB>(connection, &domain, now).await?;
                 Ok(pb::Domain {
@@ -92,7 +92,7 @@ impl<DB: Engine> Rpc<DB> {
         let key = RequestKey::new(call.actor.caller_key(), OPEN_MAILBOX, request_id, &request);
         let limit = self.config.limits.mailboxes_per_owner;
         let now = mailbox.opened_at;
-        Ok(once::<DB, _, Error, _>(&self.db, key, now, move |connection| {
+        Ok(once::<DB, _, Error, _, _>(&self.db, key, now, move |connection| {
             Box::pin(async move {
                 open::<DB>(connection, &mailbox, limit).await?;
                 Ok(mailbox.to_proto())
@@ -152,7 +152,7 @@ impl<DB: Engine> Rpc<DB> {
         }
         let key = RequestKey::new(call.actor.caller_key(), CLOSE_MAILBOX, request_id, &request);
         let now = self.clock.now();
-        Ok(once::<DB, _, Error, _>(&self.db, key, now, move |connection| {
+        Ok(once::<DB, _, Error, _, _>(&self.db, key, now, move |connection| {
             Box::pin(async move {
                 let closed = mailboxes::close::<DB>(connection, mailbox_id, now).await?;
                 Ok(closed.ok_or(Error::ClosedAlready)?.to_proto())

@@ -10,7 +10,7 @@ use serve::watch::{Scope, watch};
 use serve::{Actor, Call, Failure, Violations, without};
 use store::page::{Key, Page, PageLimits};
 use store::time::{Timestamp, from_proto, to_proto};
-use store::{Engine, NewRow, RequestKey, once};
+use store::{Effect, Engine, NewRow, RequestKey, once};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -101,7 +101,7 @@ impl<DB: Engine> Rpc<DB> {
         // Sealed before the transaction: on SQLite all writers wait for the one that has it.
         let outgoing = self.prepare(&call.actor, &sender, &draft)?;
         let (journal, now) = (self.journal.clone(), outgoing.sent_at);
-        let remembered = once::<DB, _, Error, _>(&self.db, key, now, move |connection| {
+        let remembered = once::<DB, _, Error, _, _>(&self.db, key, now, move |connection| {
             Box::pin(async move { deliver::<DB>(connection, &journal, outgoing).await })
         })
         .await?
@@ -242,16 +242,13 @@ impl<DB: Engine> Rpc<DB> {
         let mailbox_id = violations.uuid("mailbox_id", &request.mailbox_id);
         let message_id = violations.uuid("message_id", &request.message_id);
         let (mailbox_id, message_id) = violations.gather((mailbox_id, message_id))?;
-        let (mailbox, mut held, body) = {
+        let (mailbox, found) = {
             let mut connection = self.db.read().await?;
             let mailbox = self.own_mailbox(&mut connection, &call.actor, mailbox_id).await?;
-            let held = messages::find::<DB>(&mut connection, mailbox_id, message_id).await?;
-            let held = held.ok_or(Error::NotFound("message"))?;
-            let body = messages::body::<DB>(&mut connection, message_id)
-                .await
-                .map_err(Error::from)?;
-            (mailbox, held, body)
+            let found = messages::find_with_body::<DB>(&mut connection, mailbox_id, message_id).await?;
+            (mailbox, found)
         };
+        let (mut held, body) = found.ok_or(Error::NotFound("message"))?;
         // Opened first: a body that does not open was not retrieved. It leaves after the proof is durable.
         let text = letter::open_body(&self.vault, &held, &body)?;
         let receipt = match &held.delivery {
@@ -273,15 +270,14 @@ impl<DB: Engine> Rpc<DB> {
         held: &mut Held,
         body_sha256: &[u8],
     ) -> Result<journal::Receipt, Error> {
-        let known = held.delivery.as_ref().and_then(|delivery| delivery.retrieval);
-        let retrieval = match known {
-            Some(retrieval) => retrieval,
-            None => self.record_retrieval(actor, mailbox, held, body_sha256).await?,
-        };
+        if let Some(known) = held.delivery.as_ref().and_then(|delivery| delivery.retrieval) {
+            return self.receipt(known.entry_id).await;
+        }
+        let retrieval = self.record_retrieval(actor, mailbox, held, body_sha256).await?;
         if let Some(delivery) = &mut held.delivery {
             delivery.retrieval = Some(retrieval);
         }
-        self.receipt(retrieval.entry_id).await
+        Ok(self.journal.settle(retrieval.entry_id).await?)
     }
 
     async fn record_retrieval(
@@ -292,7 +288,9 @@ impl<DB: Engine> Rpc<DB> {
         body_sha256: &[u8],
     ) -> Result<Proved, Error> {
         // A message's chain begins with its deposit, also when its sender has not been answered yet.
-        self.receipt(held.deposit_id).await?;
+        if !self.journal.holds(held.deposit_id).await? {
+            self.journal.settle(held.deposit_id).await?;
+        }
         let (mailbox_id, message_id, sender_id) = (mailbox.id, held.message_id, held.sender_id);
         let this = Proved {
             at: self.clock.now(),
@@ -372,17 +370,18 @@ impl<DB: Engine> Rpc<DB> {
         };
         let entry = self.fact(pb::ProofKind::Reading, this, actor, mailbox, message_id, body_sha256);
         let journal = self.journal.clone();
-        let remembered = once::<DB, _, Error, _>(&self.db, key, this.at, move |connection| {
+        let remembered = once::<DB, api::common::v1::Receipt, Error, _, _>(&self.db, key, this.at, move |connection| {
             Box::pin(async move {
                 let first = messages::read::<DB>(connection, mailbox_id, message_id, this).await?;
                 let first = first.ok_or(Error::NotRetrieved)?;
+                let mut rows = Vec::new();
                 if first == this {
-                    let read = wants_to_know.map(|sender_id| told(sender_id, Event::Read(message_id), this.at));
-                    let rows = std::iter::once(journal.staged(&entry)?).chain(read);
-                    store::insert::<DB>(connection, rows.collect()).await?;
+                    rows.push(journal.staged(&entry)?);
+                    rows.extend(wants_to_know.map(|sender_id| told(sender_id, Event::Read(message_id), this.at)));
                 }
                 // Of the answer only the entry is remembered: the rest names people, and is read again.
-                Ok(remembered_receipt(first.entry_id))
+                let response = remembered_receipt(first.entry_id);
+                Ok(Effect { response, rows })
             })
         })
         .await?
@@ -477,7 +476,7 @@ async fn deliver<DB: Engine>(
     connection: &mut DB::Connection,
     journal: &Journal<DB>,
     outgoing: Outgoing,
-) -> Result<pb::SendMessageResponse, Error> {
+) -> Result<Effect<pb::SendMessageResponse>, Error> {
     let (from, to) = take_places::<DB>(connection, &outgoing.sender, &outgoing.recipients).await?;
     let (message_id, deposit_id, sent_at) = (outgoing.message.id, outgoing.message.deposit_id, outgoing.sent_at);
     let mut rows = Vec::from(messages::rows(outgoing.message, from));
@@ -488,7 +487,6 @@ async fn deliver<DB: Engine>(
     if !without::journal() {
         rows.push(journal.staged(&outgoing.deposit)?);
     }
-    store::insert::<DB>(connection, rows).await?;
     // What is remembered of the answer names nobody.
     let message = pb::MessageHeader {
         message_id: message_id.to_string(),
@@ -496,10 +494,11 @@ async fn deliver<DB: Engine>(
         ..pb::MessageHeader::default()
     };
     let receipt = remembered_receipt(deposit_id);
-    Ok(pb::SendMessageResponse {
+    let response = pb::SendMessageResponse {
         message: Some(message),
         receipt: Some(receipt),
-    })
+    };
+    Ok(Effect { response, rows })
 }
 
 /// Takes a number in the sender's mailbox and in every recipient's. In the order of addresses, so that messages that

@@ -192,7 +192,7 @@ impl<DB: Engine> Rpc<DB> {
         }
         .entry();
         let (journal, id) = (self.journal.clone(), notice.id);
-        once::<DB, Receipt, Error, _>(&self.db, key, this.at, move |connection| {
+        once::<DB, Receipt, Error, _, _>(&self.db, key, this.at, move |connection| {
             Box::pin(async move {
                 let first = notices::acknowledge::<DB>(connection, id, this).await?;
                 let first = first.ok_or(Error::NotFound("notice"))?;

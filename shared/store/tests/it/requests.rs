@@ -59,7 +59,7 @@ async fn the_same_id_from_another_caller_is_another_request<DB: TestEngine>(data
 async fn a_refused_request_may_be_sent_again<DB: TestEngine>(database: Database<DB>) {
     let db = database.open(&migrations()).await;
     let refused: store::Result<Answered<Body>> = once(&db, key("a", 1, 5), database.clock.now(), |_| {
-        Box::pin(async { Err(Error::PageToken) })
+        Box::pin(async { Err::<Body, _>(Error::PageToken) })
     })
     .await;
     assert!(refused.is_err());

@@ -255,13 +255,13 @@ impl Supply {
 
     fn submit(&self, dmp_id: &str) -> Writes {
         let request_id = self.uuid();
-        let mut changes = self.claim(request_id, "dmp.dossier.v1.DocumentService/SubmitDocument");
+        let mut changes = vec![self.remembered(request_id)];
         let unique_id = format!("2.25.1^{request_id}");
         changes.push(Statement::new(sql::FIND, [Text(dmp_id.to_owned()), Text(unique_id)]));
         changes.push(Statement::new(sql::CHANGE, [Text(dmp_id.to_owned())]));
         changes.extend(self.document(dmp_id));
         changes.push(self.duty_use(dmp_id));
-        changes.push(self.answer(request_id, RESPONSE));
+        changes.push(self.remember(request_id, "dmp.dossier.v1.DocumentService/SubmitDocument", RESPONSE));
         Writes {
             changes,
             journal: self.entry(dmp_id),
@@ -279,7 +279,7 @@ impl Supply {
         let (request_id, message_id) = (self.uuid(), self.uuid());
         let (number, other) = (self.number(), self.number() % MAILBOXES);
         let sender = number % MAILBOXES;
-        let mut changes = self.claim(request_id, "dmp.messaging.v1.MessageService/SendMessage");
+        let mut changes = vec![self.remembered(request_id)];
         // In one order, as the service takes them: two messages in opposite directions must not wait for each other.
         let (first, second) = (sender.min(other), sender.max(other));
         for mailbox in [first, second] {
@@ -317,18 +317,19 @@ impl Supply {
                     Number(0),
                 ],
             ),
-            self.answer(request_id, HEADER),
+            self.remember(request_id, "dmp.messaging.v1.MessageService/SendMessage", HEADER),
         ]);
-        Writes {
-            changes,
-            journal: self.entry(&message_id.to_string()),
-        }
+        // A chain that nobody has written into yet, so that its end is looked for.
+        let subject = message_id.to_string();
+        let heads = Statement::new(sql::HEADS, [Text(subject.clone()), Number(LOG), Number(LOG)]);
+        let mut journal = vec![heads];
+        journal.extend(self.entry(&subject));
+        Writes { changes, journal }
     }
 
     /// An entry of the journal and a node of its tree.
     fn entry(&self, subject: &str) -> Vec<Statement> {
         let place = self.number();
-        let heads = [Text(subject.to_owned()), Number(LOG), Number(LOG)];
         let entry = [
             Number(LOG),
             Number(place),
@@ -343,11 +344,7 @@ impl Supply {
             Bytes(self.bytes(32)),
         ];
         let node = [Number(LOG), Number(1), Number(place), Bytes(self.bytes(32))];
-        vec![
-            Statement::new(sql::HEADS, heads),
-            Statement::new(sql::ENTRY, entry),
-            Statement::new(sql::NODE, node),
-        ]
+        vec![Statement::new(sql::ENTRY, entry), Statement::new(sql::NODE, node)]
     }
 
     /// The same row of an entry, and nothing else.
@@ -439,20 +436,20 @@ impl Supply {
         Statement::new(sql::DUTY_USE, values)
     }
 
-    fn claim(&self, request_id: Uuid, method: &str) -> Vec<Statement> {
+    fn remembered(&self, request_id: Uuid) -> Statement {
+        Statement::new(sql::REMEMBERED, [Text(CALLER.to_owned()), Id(request_id)])
+    }
+
+    fn remember(&self, request_id: Uuid, method: &str, bytes: usize) -> Statement {
         let values = [
             Text(CALLER.to_owned()),
             Id(request_id),
             Text(method.to_owned()),
             Bytes(self.bytes(32)),
+            Bytes(self.bytes(bytes)),
             Number(0),
         ];
-        vec![Statement::new(sql::CLAIM, values)]
-    }
-
-    fn answer(&self, request_id: Uuid, bytes: usize) -> Statement {
-        let values = [Text(CALLER.to_owned()), Id(request_id), Bytes(self.bytes(bytes))];
-        Statement::new(sql::ANSWER, values)
+        Statement::new(sql::REMEMBER, values)
     }
 }
 

@@ -52,7 +52,7 @@ fn plain(text: &str) -> String {
     }
     let words: Vec<&str> = plain.split_whitespace().collect();
     let mut plain = words.join(" ").replace("( ", "(").replace(" )", ")");
-    for width in [1, 2, 4, 10, 11] {
+    for width in [1, 2, 4, 6, 10, 11] {
         let row = format!("({})", vec!["?"; width].join(", "));
         while plain.contains(&format!("{row}, {row}")) {
             plain = plain.replace(&format!("{row}, {row}"), &row);

@@ -7,7 +7,7 @@ use api::dossier::v1::{AccessAction, DocumentStatus};
 use api::identity::DmpId;
 use serve::{Actor, Call, Violations};
 use store::time::Timestamp;
-use store::{Engine, RequestKey};
+use store::{Effect, Engine, RequestKey};
 use tonic::Streaming;
 use uuid::Uuid;
 
@@ -227,7 +227,7 @@ async fn write<DB: Engine>(
     deposit: Deposit,
     next_uuid: Uuid,
     now: Timestamp,
-) -> Result<pb::SubmitDocumentResponse> {
+) -> Result<Effect<pb::SubmitDocumentResponse>> {
     let Deposit { mut document, sealed } = deposit;
     require_open(dossiers::hold::<DB>(connection, granted.dmp_id()).await?)?;
     let there = documents::find_for_deposit::<DB>(connection, granted, document.unique_id()).await?;
@@ -249,12 +249,12 @@ async fn write<DB: Engine>(
     };
     let (entry_id, staged_rows) = gate.stage(&granted.about(&document), Named::one(&document))?;
     rows.extend(staged_rows);
-    store::insert::<DB>(connection, rows).await?;
-    Ok(pb::SubmitDocumentResponse {
+    let response = pb::SubmitDocumentResponse {
         document: Some(document.to_proto(now)),
         already_there,
         receipt: staged(entry_id),
-    })
+    };
+    Ok(Effect { response, rows })
 }
 
 /// Puts what `document` replaces out of force. What this dossier never had is no obstacle: the document is a first
