@@ -15,7 +15,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     #[expect(clippy::disallowed_methods, reason = "how cargo tells a build script where to write")]
     let descriptor_set = PathBuf::from(std::env::var("OUT_DIR")?).join("descriptor_set.bin");
     std::fs::write(&descriptor_set, compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure()
+        .extern_path(
+            ".dmp.dossier.v1.ListDocumentsResponse",
+            "crate::listing::ListDocumentsResponse",
+        )
+        .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 

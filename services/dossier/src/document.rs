@@ -7,7 +7,7 @@ use std::fmt;
 use store::time::{Timestamp, to_proto};
 use uuid::Uuid;
 
-use crate::metadata::Metadata;
+use crate::metadata::{Kept, Metadata};
 use crate::visibility::Visibility;
 
 /// What a content is.
@@ -44,9 +44,10 @@ pub(crate) struct Facts {
     pub(crate) sha256: Vec<u8>,
 }
 
-/// A document of a dossier. What it says of itself is personal: `Debug` shows ids and status only.
+/// A document of a dossier, with its metadata read, or as they are kept ([`Kept`]). What it says of itself is personal:
+/// `Debug` shows ids and status only.
 #[derive(Clone)]
-pub(crate) struct Document {
+pub(crate) struct Document<M = Metadata> {
     pub(crate) dmp_id: DmpId,
     /// Changes at a replacement only; also names the content.
     pub(crate) logical_id: Uuid,
@@ -59,7 +60,7 @@ pub(crate) struct Document {
     pub(crate) facts: Facts,
     pub(crate) submitted_by: String,
     pub(crate) submitted_at: Timestamp,
-    pub(crate) metadata: Metadata,
+    pub(crate) metadata: M,
 }
 
 impl Document {
@@ -83,6 +84,22 @@ impl Document {
 
     /// The same, of a document that is no longer needed.
     pub(crate) fn into_proto(self, now: Timestamp) -> pb::Document {
+        self.entry(now, Metadata::into_proto)
+    }
+}
+
+impl Document<Kept> {
+    /// As a listing carries it, with the visibility that holds at `now`.
+    pub(crate) fn into_listed(mut self, now: Timestamp) -> pb::ListedDocument {
+        let kept = std::mem::take(&mut self.metadata);
+        let entry = self.entry(now, |_| pb::Document::default());
+        pb::ListedDocument::in_parts(entry, kept.into_bytes())
+    }
+}
+
+impl<M> Document<M> {
+    /// What the registry says of it, beside what it says of itself.
+    fn entry(self, now: Timestamp, said: impl FnOnce(M) -> pb::Document) -> pb::Document {
         pb::Document {
             entry_uuid: self.entry_uuid.to_string(),
             logical_id: self.logical_id.to_string(),
@@ -95,12 +112,12 @@ impl Document {
             submitted_by: self.submitted_by,
             submitted_at: Some(to_proto(self.submitted_at)),
             etag: self.entry_uuid.to_string(),
-            ..self.metadata.into_proto()
+            ..said(self.metadata)
         }
     }
 }
 
-impl fmt::Debug for Document {
+impl<M> fmt::Debug for Document<M> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Document({}, {:?}, …)", self.logical_id, self.status)
     }

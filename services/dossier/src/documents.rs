@@ -7,16 +7,17 @@ use api::identity::DmpId;
 use futures::TryStreamExt;
 use sqlx::{QueryBuilder, Row};
 use std::collections::BTreeSet;
+use store::Error::Corrupt;
 use store::page::{Key, Page};
 use store::time::{Timestamp, from_micros, to_micros};
-use store::{Engine, Error as Stored, NewRow, Value};
+use store::{Engine, NewRow, Value};
 use uuid::Uuid;
 
 use crate::authorization::Granted;
 use crate::contents::Beginning;
 use crate::document::{Document, Facts, MediaType};
 use crate::error::Result;
-use crate::metadata::{Metadata, UniqueId};
+use crate::metadata::{Kept, Stored, UniqueId};
 use crate::past::{Past, PastDocument};
 use crate::view::View;
 use crate::visibility::Visibility;
@@ -103,7 +104,7 @@ pub(crate) async fn find_for_deposit<DB: Engine>(
         .fetch_optional(connection)
         .await?;
     row.as_ref()
-        .map(|row| from_row::<DB>(row, granted.dmp_id()))
+        .map(|row| from_row::<DB, _>(row, granted.dmp_id()))
         .transpose()
 }
 
@@ -156,7 +157,7 @@ pub(crate) async fn find<DB: Engine>(
         .fetch_optional(connection)
         .await?;
     row.as_ref()
-        .map(|row| from_row::<DB>(row, granted.dmp_id()))
+        .map(|row| from_row::<DB, _>(row, granted.dmp_id()))
         .transpose()
 }
 
@@ -178,7 +179,12 @@ pub(crate) async fn find_with_content<DB: Engine>(
     let query = seen::<DB>(query, granted, now);
     let row = of_id(query, unique_id).build().fetch_optional(connection).await?;
     row.as_ref()
-        .map(|row| Ok((from_row::<DB>(row, granted.dmp_id())?, Beginning::from_row::<DB>(row)?)))
+        .map(|row| {
+            Ok((
+                from_row::<DB, _>(row, granted.dmp_id())?,
+                Beginning::from_row::<DB>(row)?,
+            ))
+        })
         .transpose()
 }
 
@@ -197,7 +203,7 @@ pub(crate) async fn list<DB: Engine>(
     filter: &Filter,
     mut page: Page,
     now: Timestamp,
-) -> Result<(Vec<Document>, String)> {
+) -> Result<(Vec<Document<Kept>>, String)> {
     let mut query = visible::<DB>(granted, now);
     narrow::<DB>(&mut query, filter);
     if let Some(after) = &page.after {
@@ -212,20 +218,22 @@ pub(crate) async fn list<DB: Engine>(
     let (mut documents, mut bytes) = (Vec::new(), 0);
     let mut rows = query.build().fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        documents.push(from_row::<DB>(&row, granted.dmp_id())?);
+        let document: Document<Kept> = from_row::<DB, _>(&row, granted.dmp_id())?;
+        let more = document.metadata.size();
+        documents.push(document);
         if bytes > PAGE_BYTES_MAX {
             page.size = documents.len() - 1;
             break;
         }
-        bytes += row.try_get::<Vec<u8>, _>("description")?.len();
+        bytes += more;
     }
     Ok(page.cut(documents, key))
 }
 
-fn key(document: &Document) -> Key {
+fn key(document: &Document<Kept>) -> Key {
     Key {
-        number: to_micros(document.metadata.service_start),
-        text: document.unique_id().to_owned(),
+        number: to_micros(document.metadata.service_start()),
+        text: document.metadata.unique_id().to_owned(),
     }
 }
 
@@ -360,8 +368,7 @@ fn push_list<DB: Engine>(query: &mut QueryBuilder<DB>, condition: &str, values: 
     list.push_unseparated(")");
 }
 
-fn from_row<DB: Engine>(row: &DB::Row, dmp_id: &DmpId) -> Result<Document> {
-    let description: Vec<u8> = row.try_get("description")?;
+fn from_row<DB: Engine, M: Stored>(row: &DB::Row, dmp_id: &DmpId) -> Result<Document<M>> {
     Ok(Document {
         dmp_id: dmp_id.clone(),
         logical_id: row.try_get("logical_id")?,
@@ -372,7 +379,7 @@ fn from_row<DB: Engine>(row: &DB::Row, dmp_id: &DmpId) -> Result<Document> {
         facts: facts::<DB>(row)?,
         submitted_by: row.try_get("submitted_by")?,
         submitted_at: from_micros(row.try_get("submitted_at")?)?,
-        metadata: Metadata::from_bytes(&description).ok_or(Stored::Corrupt("documents.description"))?,
+        metadata: M::from_stored(row.try_get("description")?).ok_or(Corrupt("documents.description"))?,
     })
 }
 
@@ -397,7 +404,7 @@ fn status<DB: Engine>(row: &DB::Row) -> Result<DocumentStatus> {
     let status = i32::try_from(status)
         .ok()
         .and_then(|status| DocumentStatus::try_from(status).ok());
-    Ok(status.ok_or(Stored::Corrupt("documents.status"))?)
+    Ok(status.ok_or(Corrupt("documents.status"))?)
 }
 
 fn visibility<DB: Engine>(row: &DB::Row) -> Result<Visibility> {
@@ -411,7 +418,7 @@ fn visibility<DB: Engine>(row: &DB::Row) -> Result<Visibility> {
 fn facts<DB: Engine>(row: &DB::Row) -> Result<Facts> {
     let media_type: String = row.try_get("media_type")?;
     Ok(Facts {
-        media_type: MediaType::parse(&media_type).ok_or(Stored::Corrupt("documents.media_type"))?,
+        media_type: MediaType::parse(&media_type).ok_or(Corrupt("documents.media_type"))?,
         size: row.try_get("size")?,
         sha256: row.try_get("sha256")?,
     })

@@ -58,6 +58,68 @@ impl fmt::Debug for UniqueId {
     }
 }
 
+/// Metadata as they are stored, checked for no more than that a document's fields can be told apart in them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    bytes: Vec<u8>,
+    unique_id: String,
+    service_start: Timestamp,
+}
+
+/// Of a stored document, what its place in a listing is made of.
+#[derive(Clone, PartialEq, Message)]
+struct Place {
+    #[prost(string, tag = "3")]
+    unique_id: String,
+    #[prost(message, optional, tag = "20")]
+    service_start: Option<prost_types::Timestamp>,
+}
+
+impl Kept {
+    /// Producer's id.
+    pub(crate) fn unique_id(&self) -> &str {
+        &self.unique_id
+    }
+
+    /// When the act began.
+    pub(crate) fn service_start(&self) -> Timestamp {
+        self.service_start
+    }
+
+    /// Bytes of it.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// What [`Metadata::to_bytes`] wrote.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// What is made of stored metadata.
+pub(crate) trait Stored: Sized {
+    /// From what was stored; `None` when it is not what [`Metadata::to_bytes`] wrote.
+    fn from_stored(bytes: Vec<u8>) -> Option<Self>;
+}
+
+impl Stored for Kept {
+    fn from_stored(bytes: Vec<u8>) -> Option<Self> {
+        let place = Place::decode(bytes.as_slice()).ok()?;
+        Some(Self {
+            unique_id: place.unique_id,
+            service_start: from_proto(place.service_start.as_ref()?)?,
+            bytes,
+        })
+    }
+}
+
+impl Stored for Metadata {
+    fn from_stored(bytes: Vec<u8>) -> Option<Self> {
+        Self::from_bytes(&bytes)
+    }
+}
+
 /// The metadata of one document. All of it is personal: `Debug` shows type and class only.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Metadata {
@@ -245,9 +307,18 @@ mod tests {
             prop_assert_eq!(Metadata::from_bytes(&filed.to_bytes()), Some(filed));
         }
 
+        /// What a listing goes by is what the contract's encoding has.
+        #[test]
+        fn metadata_as_they_are_kept_tell_their_place(filed in metadata()) {
+            let kept = Kept::from_stored(filed.to_bytes()).unwrap();
+            prop_assert_eq!((kept.unique_id(), kept.service_start()), (filed.unique_id.as_str(), filed.service_start));
+            prop_assert_eq!(kept.into_bytes(), filed.to_bytes());
+        }
+
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Metadata::from_bytes(&bytes);
+            let _ = Kept::from_stored(bytes);
         }
 
         /// IHE ITI TF-3, DocumentEntry.uniqueId: at most 128 characters.

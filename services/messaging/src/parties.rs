@@ -168,14 +168,17 @@ pub(crate) async fn listed_addresses<DB: Engine>(
     select.push_values(parties, |mut row, id| {
         row.push_bind(id.kind().to_owned()).push_bind(id.as_str().to_owned());
     });
-    // SQLite takes a CROSS JOIN in the order written.
-    select.push(") AS v CROSS JOIN mailboxes b WHERE b.owner_kind = v.column1 AND b.owner_id = v.column2");
+    // A LEFT JOIN, which is taken in the order written.
+    select.push(") AS v LEFT JOIN mailboxes b ON b.owner_kind = v.column1 AND b.owner_id = v.column2");
     select
         .push(" AND b.closed_at IS NULL AND b.unlisted = ")
         .push_bind(false)
         .push(" ORDER BY b.address");
     for row in select.build().fetch_all(connection).await? {
-        let (kind, id): (String, String) = (row.try_get("owner_kind")?, row.try_get("owner_id")?);
+        let Some(kind) = row.try_get::<Option<String>, _>("owner_kind")? else {
+            continue;
+        };
+        let id: String = row.try_get("owner_id")?;
         let owner = PartyId::from_stored(&kind, &id).ok_or(Error::Corrupt("mailboxes.owner_id"))?;
         let address: String = row.try_get("address")?;
         let address = Address::parse(&address).map_err(|_| Error::Corrupt("mailboxes.address"))?;

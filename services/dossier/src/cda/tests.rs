@@ -560,6 +560,42 @@ mod rules {
     }
 }
 
+mod bodies {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What a base64 text decodes to, read symbol by symbol as RFC 4648 has it; `None` when it is none.
+    fn decoded_size(text: &str) -> Option<usize> {
+        let symbols: Vec<char> = text.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
+        let padding = symbols.iter().rev().take_while(|symbol| **symbol == '=').count();
+        let said = symbols.len() - padding;
+        let is_whole = said % 4 != 1 && (padding == 0 || padding <= 2 && symbols.len() % 4 == 0);
+        let is_symbol = |symbol: &char| symbol.is_ascii_alphanumeric() || matches!(symbol, '+' | '/');
+        (is_whole && symbols.iter().take(said).all(is_symbol)).then_some(said * 3 / 4)
+    }
+
+    proptest! {
+        /// Counting kinds of bytes comes to the same as reading symbols, whatever parts a text comes in.
+        #[test]
+        fn a_base64_body_has_the_size_that_it_decodes_to(parts in ["[AZaz09+/]{0,9}[= \n]{0,2}", "[AZ= \n*é]{0,6}", "[az]{0,4}={0,3}[ \n]?"]) {
+            let text = String::from_utf8(sample("discharge-letter.xml")).unwrap();
+            let start = text.find("<text ").unwrap();
+            let start = start + text[start..].find('>').unwrap() + 1;
+            let end = text.find("</text>").unwrap();
+            let [first, second, third] = &parts;
+            let letter = format!("{}{first}<![CDATA[{second}]]>{third}{}", &text[..start], &text[end..]);
+            let read = read(letter.as_bytes());
+            match decoded_size(&parts.concat()) {
+                Some(size) if size > 0 => {
+                    let Body::Unstructured { size: found, .. } = read.unwrap().body else { unreachable!() };
+                    prop_assert_eq!(found, size);
+                }
+                _ => prop_assert!(read.is_err()),
+            }
+        }
+    }
+}
+
 mod variations {
     use super::*;
 

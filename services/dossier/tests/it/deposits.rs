@@ -240,6 +240,7 @@ async fn a_replacement_deprecates_what_its_author_had_deposited(bench: Bench) {
         ..house.list_request()
     };
     let listed = house.list(&physician(), deprecated).await.unwrap().documents;
+    let listed: Vec<pb::Document> = listed.into_iter().map(pb::Document::from).collect();
     assert_eq!(listed, [replaced]);
     // What was replaced is not replaced again.
     let third = sample_with("laboratory-replacement.xml", "BIOLOGIE-1.2", "BIOLOGIE-1.3");

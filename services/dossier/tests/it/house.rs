@@ -219,7 +219,7 @@ impl House {
         listed
             .documents
             .into_iter()
-            .map(|document| document.unique_id)
+            .map(|document| document.unique_id.clone())
             .collect()
     }
 

@@ -34,7 +34,7 @@ async fn pages(house: &House, claims: &serve::Claims, size: i32) -> Vec<Vec<Stri
             listed
                 .documents
                 .into_iter()
-                .map(|document| document.unique_id)
+                .map(|document| document.unique_id.clone())
                 .collect(),
         );
         page_token = listed.next_page_token;

@@ -172,7 +172,7 @@ async fn list_all(story: &mut Story<'_>, dmp_id: &str) -> Result<Vec<Document>, 
             .entry(cast.reader.id.clone())
             .or_default()
             .extend(page.receipt.map(|receipt| receipt.entry_id));
-        listed.extend(page.documents);
+        listed.extend(page.documents.into_iter().map(Document::from));
         if page.next_page_token.is_empty() {
             return Ok(listed);
         }

@@ -19,6 +19,8 @@ on_both_databases! {
     a_receipt_is_the_same_for_ever,
     an_entry_is_written_once,
     a_change_and_its_entry_commit_together,
+    what_is_remembered_of_a_staged_entry_proves_nothing,
+    a_chain_continues_where_another_instance_has_written,
     what_goes_with_an_entry_is_there_exactly_when_the_entry_is,
     what_a_crash_left_staged_is_written,
     a_forgotten_entry_is_swept,
@@ -185,6 +187,53 @@ async fn a_change_and_its_entry_commit_together<DB: TestEngine>(database: Databa
     assert_eq!(journal.settle(Uuid::from_u128(2)).await.unwrap().sequence, 2);
     assert_eq!(journal.sweep().await.unwrap(), 0);
     assert_eq!(checkpoint(&journal).await.size, 2);
+}
+
+/// A process remembers what it has staged, but only the database knows whether it is staged still, or ever was.
+async fn what_is_remembered_of_a_staged_entry_proves_nothing<DB: TestEngine>(database: Database<DB>) {
+    let db = db(&database).await;
+    let journal = open(&db).await;
+    let stage = async |n, commit| {
+        let row = journal.staged(&entry("a", n)).unwrap();
+        let staged = db.write(move |connection| {
+            Box::pin(async move {
+                store::insert::<DB>(connection, vec![row]).await?;
+                if commit { Ok(()) } else { Err(Error::NoSuchTree) }
+            })
+        });
+        assert_eq!(staged.await.is_ok(), commit);
+        Uuid::from_u128(n)
+    };
+    // Rolled back, beside one that nobody has seen and one that is staged: only the first is not there.
+    let (gone, there) = (stage(1, false).await, stage(2, true).await);
+    let answers = tokio::join!(
+        journal.settle(gone),
+        journal.append(entry("a", 3)),
+        journal.settle(there)
+    );
+    assert!(matches!(answers.0, Err(Error::NotStaged)));
+    let sequences = BTreeSet::from([answers.1.unwrap().sequence, answers.2.unwrap().sequence]);
+    assert_eq!(sequences, BTreeSet::from([1, 2]));
+    // Taken down by another instance meanwhile.
+    let swept = stage(4, true).await;
+    let other = open(&db).await;
+    let receipt = other.receipt(swept).await.unwrap().unwrap();
+    assert_eq!(journal.settle(swept).await.unwrap(), receipt);
+    assert_eq!(journal.sweep().await.unwrap(), 0);
+    assert_eq!(checkpoint(&journal).await.size, 3);
+    assert_eq!(journal.audit().await.unwrap().flaws, []);
+}
+
+/// Where a chain ends is remembered only as long as nobody else has written into the log.
+async fn a_chain_continues_where_another_instance_has_written<DB: TestEngine>(database: Database<DB>) {
+    let db = db(&database).await;
+    let (one, other) = (open(&db).await, open(&db).await);
+    for n in 0..12 {
+        let journal = if n % 3 == 0 { &other } else { &one };
+        let receipt = journal.append(entry("a", n)).await.unwrap();
+        assert_eq!(u128::from(receipt.sequence), n + 1);
+    }
+    assert_eq!(one.audit().await.unwrap().flaws, []);
 }
 
 /// One commit for an entry and what goes with it: never one without the other, and never twice.

@@ -12,6 +12,7 @@ testkit::on_both_databases! {
     the_same_id_from_another_caller_is_another_request,
     a_refused_request_may_be_sent_again,
     twins_at_the_same_moment_take_effect_once,
+    a_twin_that_fails_on_what_the_other_did_gives_its_answer,
     old_requests_are_forgotten,
 }
 
@@ -74,6 +75,27 @@ async fn twins_at_the_same_moment_take_effect_once<DB: TestEngine>(database: Dat
         .filter(|answer| !answer.as_ref().unwrap().replayed)
         .count();
     assert_eq!((done, count(&db).await), (1, 1));
+}
+
+async fn a_twin_that_fails_on_what_the_other_did_gives_its_answer<DB: TestEngine>(database: Database<DB>) {
+    let db = database.open(&migrations()).await;
+    let now = database.clock.now();
+    let ask = |request: u128| {
+        once(&db, key("a", request, 5), now, |connection| {
+            Box::pin(async move {
+                insert::<DB>(connection, "the only one").await?;
+                Ok::<_, Error>(Body { seconds: 42, nanos: 0 })
+            })
+        })
+    };
+    let answers = futures::future::join_all((0..16).map(|_| ask(1))).await;
+    let done = answers
+        .iter()
+        .filter(|answer| !answer.as_ref().unwrap().replayed)
+        .count();
+    assert_eq!((done, count(&db).await), (1, 1));
+    // One that is nobody's twin is told what went wrong.
+    assert!(ask(2).await.unwrap_err().is_there_already());
 }
 
 async fn old_requests_are_forgotten<DB: TestEngine>(database: Database<DB>) {

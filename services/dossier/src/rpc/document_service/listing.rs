@@ -18,6 +18,7 @@ use crate::chain::Named;
 use crate::document::Document;
 use crate::documents::{self, Filter};
 use crate::error::Result;
+use crate::metadata::Kept;
 use crate::visibility::later;
 
 /// Codes of one kind that a listing may name.
@@ -46,12 +47,18 @@ impl<DB: Engine> Documents<DB> {
             Ok(found) => found,
             Err(error) => return Err(self.gate.turn_away(&granted, error).await),
         };
-        let shown = documents
-            .iter()
-            .map(|document| (document.unique_id(), document.visibility.hidden_from_representatives));
+        let shown = documents.iter().map(|document| {
+            (
+                document.metadata.unique_id(),
+                document.visibility.hidden_from_representatives,
+            )
+        });
         let entered = self.gate.record(&granted, Named::all(shown)).await?;
         Ok(pb::ListDocumentsResponse {
-            documents: documents.into_iter().map(|document| document.into_proto(now)).collect(),
+            documents: documents
+                .into_iter()
+                .map(|document| document.into_listed(now))
+                .collect(),
             next_page_token,
             receipt: Some(entered.receipt()),
         })
@@ -63,7 +70,7 @@ impl<DB: Engine> Documents<DB> {
         filter: &Filter,
         page: Page,
         now: Timestamp,
-    ) -> Result<(Vec<Document>, String)> {
+    ) -> Result<(Vec<Document<Kept>>, String)> {
         self.open_dossier(granted).await?;
         let mut connection = self.db.read().await?;
         documents::list::<DB>(&mut connection, granted, filter, page, now).await
