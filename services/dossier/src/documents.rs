@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use store::Error::Corrupt;
 use store::page::{Key, Page};
 use store::time::{Timestamp, from_micros, to_micros};
-use store::{Engine, NewRow, Value};
+use store::{Engine, NewRow, Value, push_list};
 use uuid::Uuid;
 
 use crate::authorization::Granted;
@@ -321,22 +321,24 @@ fn of_types<DB: Engine>(query: &mut QueryBuilder<DB>, types: Option<&DocumentTyp
         None => drop(query.push(" AND FALSE")),
         Some(types) if types.type_codes.is_empty() => drop(query.push(if types.all_but { "" } else { " AND FALSE" })),
         Some(types) => {
-            let condition = if types.all_but {
-                " AND d.type_code NOT IN ("
+            query.push(if types.all_but {
+                " AND d.type_code NOT IN "
             } else {
-                " AND d.type_code IN ("
-            };
-            push_list::<DB>(query, condition, &types.type_codes);
+                " AND d.type_code IN "
+            });
+            push_list(query, types.type_codes.iter().cloned());
         }
     }
 }
 
 fn narrow<DB: Engine>(query: &mut QueryBuilder<DB>, filter: &Filter) {
     if !filter.type_codes.is_empty() {
-        push_list::<DB>(query, " AND d.type_code IN (", &filter.type_codes);
+        query.push(" AND d.type_code IN ");
+        push_list(query, filter.type_codes.iter().cloned());
     }
     if !filter.class_codes.is_empty() {
-        push_list::<DB>(query, " AND d.class_code IN (", &filter.class_codes);
+        query.push(" AND d.class_code IN ");
+        push_list(query, filter.class_codes.iter().cloned());
     }
     if let Some(from) = filter.service_from {
         query.push(" AND d.service_start >= ").push_bind(to_micros(from));
@@ -351,21 +353,9 @@ fn narrow<DB: Engine>(query: &mut QueryBuilder<DB>, filter: &Filter) {
         );
         query.push_bind(author_id.clone()).push(")");
     }
-    query.push(" AND d.status IN (");
-    let mut list = query.separated(", ");
-    for status in &filter.statuses {
-        list.push_bind(i64::from(i32::from(*status)));
-    }
-    list.push_unseparated(")");
-}
-
-fn push_list<DB: Engine>(query: &mut QueryBuilder<DB>, condition: &str, values: &[String]) {
-    query.push(condition);
-    let mut list = query.separated(", ");
-    for value in values {
-        list.push_bind(value.clone());
-    }
-    list.push_unseparated(")");
+    query.push(" AND d.status IN ");
+    let statuses = filter.statuses.iter().map(|status| i64::from(i32::from(*status)));
+    push_list(query, statuses);
 }
 
 fn from_row<DB: Engine, M: Stored>(row: &DB::Row, dmp_id: &DmpId) -> Result<Document<M>> {

@@ -4,7 +4,7 @@ use api::dossier::v1::ClosureReason;
 use api::identity::{Check, DmpId};
 use sqlx::{QueryBuilder, Row};
 use store::time::{from_micros, to_micros};
-use store::{Engine, Error as Stored, Result, padded};
+use store::{Engine, Error as Stored, Result, padded, push_list};
 
 use crate::dossier::{Closure, Dossier};
 
@@ -32,12 +32,9 @@ pub(crate) async fn get<DB: Engine>(connection: &mut DB::Connection, dmp_id: &Dm
 pub(crate) async fn all<DB: Engine>(connection: &mut DB::Connection, dmp_ids: &[DmpId]) -> Result<Vec<Dossier>> {
     let mut found = Vec::with_capacity(dmp_ids.len());
     for slice in padded(dmp_ids) {
-        let mut select = QueryBuilder::<DB>::new("SELECT * FROM dossiers WHERE dmp_id IN (");
-        let mut list = select.separated(", ");
-        for dmp_id in slice {
-            list.push_bind(dmp_id.map(|dmp_id| dmp_id.as_str().to_owned()));
-        }
-        list.push_unseparated(")");
+        let mut select = QueryBuilder::<DB>::new("SELECT * FROM dossiers WHERE dmp_id IN ");
+        let dmp_ids = slice.map(|dmp_id| dmp_id.map(|dmp_id| dmp_id.as_str().to_owned()));
+        push_list(&mut select, dmp_ids);
         for row in select.build().fetch_all(&mut *connection).await? {
             found.push(from_row::<DB>(&row)?);
         }

@@ -3,7 +3,7 @@
 use sqlx::{QueryBuilder, Row};
 use std::collections::HashMap;
 use store::time::{Timestamp, from_micros, to_micros};
-use store::{Engine, shaped};
+use store::{Engine, push_list, shaped};
 use uuid::Uuid;
 
 use crate::accreditation::{Accreditation, Scopes};
@@ -51,12 +51,9 @@ pub(crate) async fn of_hosts<DB: Engine>(
 ) -> Result<HashMap<Uuid, Vec<Accreditation>>> {
     let mut found: HashMap<Uuid, Vec<Accreditation>> = HashMap::new();
     for part in shaped(hosts) {
-        let mut select = QueryBuilder::<DB>::new("SELECT * FROM accreditations WHERE host_id IN (");
-        let mut ids = select.separated(", ");
-        for host in part {
-            ids.push_bind(*host);
-        }
-        select.push(") ORDER BY host_id, sequence DESC");
+        let mut select = QueryBuilder::<DB>::new("SELECT * FROM accreditations WHERE host_id IN ");
+        push_list(&mut select, part.iter().copied());
+        select.push(" ORDER BY host_id, sequence DESC");
         for row in select.build().fetch_all(&mut *connection).await? {
             found
                 .entry(row.try_get("host_id")?)

@@ -4,7 +4,7 @@ use api::identity::{Check, StructureId};
 use sqlx::{QueryBuilder, Row};
 use std::collections::HashMap;
 use store::time::{Timestamp, from_micros, to_micros};
-use store::{Engine, Error, Result};
+use store::{Engine, Error, Result, push_list};
 
 use crate::address::Address;
 use crate::party::{Party, PartyId};
@@ -137,12 +137,9 @@ pub(crate) async fn practices<DB: Engine>(
         return Ok(found);
     }
     let mut select =
-        QueryBuilder::<DB>::new("SELECT professional_id, structure_id FROM practices WHERE professional_id IN (");
-    let mut list = select.separated(", ");
-    for id in parties {
-        list.push_bind(id.as_str().to_owned());
-    }
-    list.push_unseparated(") ORDER BY professional_id, position");
+        QueryBuilder::<DB>::new("SELECT professional_id, structure_id FROM practices WHERE professional_id IN ");
+    push_list(&mut select, parties.iter().map(|id| id.as_str().to_owned()));
+    select.push(" ORDER BY professional_id, position");
     for row in select.build().fetch_all(connection).await? {
         let structure: String = row.try_get("structure_id")?;
         let structure = StructureId::parse(&structure, Check::Lenient);

@@ -126,11 +126,15 @@ mod tests {
         let Some(documents) = told.get_field_by_name("documents") else {
             unreachable!()
         };
-        let document = documents.as_list().unwrap()[0].as_message().unwrap().clone();
+        let document = documents
+            .as_list()
+            .and_then(|list| list.first())
+            .and_then(Value::as_message)
+            .unwrap();
         let receipt = told.get_field_by_name("receipt").unwrap().as_message().unwrap().clone();
         let said = [
-            text(&document, "entry_uuid"),
-            text(&document, "title"),
+            text(document, "entry_uuid"),
+            text(document, "title"),
             text(&told, "next_page_token"),
             text(&receipt, "entry_id"),
         ];

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::{QueryBuilder, Row};
 use store::time::{self, Timestamp};
-use store::{Engine, Error, NewRow, Result, Value, padded};
+use store::{Engine, Error, NewRow, Result, Value, padded, push_list};
 use uuid::Uuid;
 
 use crate::entry::{Content, Entry, Link, Recorded};
@@ -376,12 +376,9 @@ pub(crate) async fn unstage<DB: Engine>(connection: &mut DB::Connection, log: i6
     let mut gone = 0;
     for rows in padded(ids) {
         let mut delete = QueryBuilder::<DB>::new("DELETE FROM journal_staged WHERE +log_id = ");
-        delete.push_bind(log).push(" AND entry_id IN (");
-        let mut list = delete.separated(", ");
-        for id in rows {
-            list.push_bind(id.copied());
-        }
-        list.push_unseparated(") RETURNING entry_id");
+        delete.push_bind(log).push(" AND entry_id IN ");
+        push_list(&mut delete, rows.map(Option::<&Uuid>::copied));
+        delete.push(" RETURNING entry_id");
         gone += delete.build().fetch_all(&mut *connection).await?.len();
     }
     Ok(gone)

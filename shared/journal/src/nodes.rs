@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use sqlx::{QueryBuilder, Row};
-use store::{Engine, Error, NewRow, Result, Value, padded};
+use store::{Engine, Error, NewRow, Result, Value, padded, push_list};
 use uuid::Uuid;
 
 use crate::entries::{from_u64, hash, to_u64};
@@ -79,12 +79,9 @@ pub(crate) async fn advance<DB: Engine>(
         update
             .push(" AND NOT EXISTS (SELECT 1 FROM journal_staged WHERE +log_id = ")
             .push_bind(log);
-        update.push(" AND entry_id IN (");
-        let mut list = update.separated(", ");
-        for id in ids {
-            list.push_bind(id);
-        }
-        list.push_unseparated("))");
+        update.push(" AND entry_id IN ");
+        push_list(&mut update, ids);
+        update.push(")");
     }
     update.push(" RETURNING tree_size AS tree_size");
     Ok(update.build().fetch_optional(connection).await?.is_some())

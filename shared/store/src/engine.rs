@@ -143,9 +143,11 @@ impl Engine for Sqlite {
 /// explain it. Left to itself it reads a new and still small table as a whole, and goes on so while the table grows, until
 /// the server looks at it again; and it plans long lists of values anew at each call. Without indexes what a plan costs is no
 /// measure any more, and would only call the compiler.
+///
 /// Joins go row by row, each by an index: to join by a hash, in order, or with what was set aside reads all that there is,
-/// which looks cheap as long as it is little, and the plan is kept.
-const PLANS: [(&str, &str); 7] = [
+/// which looks cheap as long as it is little, and the plan is kept. So a statement must not leave the order of its joins
+/// open: the wrong one is quadratic.
+pub const PLANS: [(&str, &str); 7] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),

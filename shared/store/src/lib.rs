@@ -25,12 +25,12 @@ pub mod time;
 mod writer;
 
 pub use db::{DatabaseState, Db, Options, Reading};
-pub use engine::Engine;
+pub use engine::{Engine, PLANS};
 pub use error::{Error, Result};
 pub use feed::{Feed, FeedState, event, publish};
 pub use gather::{Gather, ReadMany};
 pub use idempotency::{Answered, Effect, RequestKey, forget_requests_before, once};
 pub use migrate::{Migration, Migrations, own_migrations};
-pub use rows::{NewRow, Value, insert, padded, shaped};
+pub use rows::{NewRow, Value, insert, padded, push_list, shaped};
 pub use sqlx::{Postgres, Sqlite};
 pub use writer::Job;

@@ -1,7 +1,7 @@
 //! Many rows in one statement, in few different statements.
 
-use sqlx::QueryBuilder;
 use sqlx::query_builder::Separated;
+use sqlx::{Encode, QueryBuilder, Type};
 use uuid::Uuid;
 
 use crate::{Engine, Result};
@@ -28,10 +28,27 @@ pub fn shaped<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 /// Cuts rows into as few slices as can be, each filled up to a power of two with `None`, to be bound as NULL: one statement
 /// of one of nine texts where [`shaped`] takes several. For statements in which NULL matches nothing, or that leave it out.
 pub fn padded<T>(rows: &[T]) -> impl Iterator<Item = impl Iterator<Item = Option<&T>>> {
-    rows.chunks(STATEMENT_ROWS_MAX).map(|slice| {
-        let missing = slice.len().next_power_of_two() - slice.len();
-        slice.iter().map(Some).chain(std::iter::repeat_n(None, missing))
-    })
+    rows.chunks(STATEMENT_ROWS_MAX).map(|slice| filled_up(slice.iter()))
+}
+
+/// Rows, and as many `None` as make their number a power of two.
+fn filled_up<T>(rows: impl ExactSizeIterator<Item = T>) -> impl Iterator<Item = Option<T>> {
+    let missing = rows.len().next_power_of_two() - rows.len();
+    rows.map(Some).chain((0..missing).map(|_| None))
+}
+
+/// Adds values in brackets, as `IN` takes them.
+pub fn push_list<DB, T>(query: &mut QueryBuilder<DB>, values: impl IntoIterator<Item = T>)
+where
+    DB: Engine,
+    T: for<'q> Encode<'q, DB> + Type<DB> + 'static,
+{
+    query.push("(");
+    let mut list = query.separated(", ");
+    for value in values {
+        list.push_bind(value);
+    }
+    list.push_unseparated(")");
 }
 
 /// A value of a [`NewRow`].
@@ -83,10 +100,9 @@ pub async fn insert<DB: Engine>(connection: &mut DB::Connection, rows: Vec<NewRo
     let (mut message, mut parts, mut bytes) = (QueryBuilder::<DB>::new(""), 0, 0);
     for (columns, rows) in by_columns {
         for slice in slices(rows) {
-            bytes += slice.iter().flatten().map(Value::bytes).sum::<usize>();
             message.push(DB::before_insert(parts));
-            push_insert::<DB>(&mut message, columns, slice);
-            parts += 1;
+            push_insert::<DB>(&mut message, columns, slice.rows);
+            (parts, bytes) = (parts + 1, bytes + slice.bytes);
             if bytes > MESSAGE_BYTES || parts == MESSAGE_PARTS {
                 send::<DB>(connection, &mut message).await?;
                 (parts, bytes) = (0, 0);
@@ -105,21 +121,27 @@ async fn send<DB: Engine>(connection: &mut DB::Connection, message: &mut QueryBu
     Ok(())
 }
 
+/// Rows of one insertion, and what they weigh.
+#[derive(Default)]
+struct Slice {
+    rows: Vec<Vec<Value>>,
+    bytes: usize,
+}
+
 /// Cuts rows into slices for one insertion each: of [`STATEMENT_ROWS_MAX`] rows, and of no more bytes than a message.
-fn slices(rows: Vec<Vec<Value>>) -> Vec<Vec<Vec<Value>>> {
-    let (mut slices, mut bytes) = (Vec::<Vec<Vec<Value>>>::new(), 0);
+fn slices(rows: Vec<Vec<Value>>) -> Vec<Slice> {
+    let (mut slices, mut slice) = (Vec::new(), Slice::default());
     for row in rows {
-        let more = row.iter().map(Value::bytes).sum::<usize>();
-        match slices.last_mut() {
-            Some(slice) if slice.len() < STATEMENT_ROWS_MAX && bytes + more <= MESSAGE_BYTES => {
-                bytes += more;
-                slice.push(row);
-            }
-            _ => {
-                bytes = more;
-                slices.push(vec![row]);
-            }
+        let bytes = row.iter().map(Value::bytes).sum::<usize>();
+        let is_full = slice.rows.len() == STATEMENT_ROWS_MAX || slice.bytes + bytes > MESSAGE_BYTES;
+        if is_full && !slice.rows.is_empty() {
+            slices.push(std::mem::take(&mut slice));
         }
+        slice.rows.push(row);
+        slice.bytes += bytes;
+    }
+    if !slice.rows.is_empty() {
+        slices.push(slice);
     }
     slices
 }
@@ -127,10 +149,8 @@ fn slices(rows: Vec<Vec<Value>>) -> Vec<Vec<Vec<Value>>> {
 /// An insertion of rows, filled up as [`padded`] does.
 fn push_insert<DB: Engine>(message: &mut QueryBuilder<DB>, columns: &'static str, rows: Vec<Vec<Value>>) {
     let shape: Vec<Value> = rows.first().into_iter().flatten().map(Value::emptied).collect();
-    let missing = rows.len().next_power_of_two() - rows.len();
-    let filled = rows.into_iter().map(Some).chain(std::iter::repeat_n(None, missing));
     message.push("INSERT INTO ").push(columns).push(" SELECT * FROM (");
-    message.push_values(filled, |mut row, values| {
+    message.push_values(filled_up(rows.into_iter()), |mut row, values| {
         let there = values.is_some();
         for value in values.unwrap_or_else(|| shape.clone()) {
             push::<DB>(&mut row, value, there);

@@ -562,14 +562,13 @@ mod rules {
 
 mod bodies {
     use super::*;
-    use proptest::prelude::*;
 
     /// What a base64 text decodes to, read symbol by symbol as RFC 4648 has it; `None` when it is none.
     fn decoded_size(text: &str) -> Option<usize> {
         let symbols: Vec<char> = text.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
         let padding = symbols.iter().rev().take_while(|symbol| **symbol == '=').count();
         let said = symbols.len() - padding;
-        let is_whole = said % 4 != 1 && (padding == 0 || padding <= 2 && symbols.len() % 4 == 0);
+        let is_whole = said % 4 != 1 && (padding == 0 || padding <= 2 && symbols.len().is_multiple_of(4));
         let is_symbol = |symbol: &char| symbol.is_ascii_alphanumeric() || matches!(symbol, '+' | '/');
         (is_whole && symbols.iter().take(said).all(is_symbol)).then_some(said * 3 / 4)
     }

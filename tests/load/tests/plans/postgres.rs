@@ -3,12 +3,14 @@
 //! It is asked for the plan that serves every value ("generic"), on tables that were filled and analysed, so that it
 //! chooses among indexes and orders as it would in a large population. Sequential scans are made dear: in tables that a
 //! test cannot fill, as queues are when they are analysed, any planner prefers to read the one page there is. One that
-//! remains is one for which there is no index. It is asked as the services' connections ask it (`store::engine`), and also
-//! before the tables are filled: a connection keeps the plan that it has made for young ones.
+//! remains is one for which there is no index. It is asked with the settings of the services' connections, and also before the
+//! tables are filled: a connection keeps the plan that it has made for young ones.
 
 use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use crate::fault::{finds_few, small, words};
 
@@ -20,10 +22,8 @@ pub(crate) struct Base {
 
 /// Opens the database at an address.
 pub(crate) async fn open(url: &str) -> Base {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    let settings = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off;
-         SET enable_mergejoin = off; SET enable_material = off; SET enable_memoize = off";
-    connection.execute(settings).await.unwrap();
+    let options = PgConnectOptions::from_str(url).unwrap().options(store::PLANS);
+    let mut connection = PgConnection::connect_with(&options).await.unwrap();
     let columns = "SELECT c.relname::text, a.attname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
          CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (number, place)
          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY c.relname, k.place";
