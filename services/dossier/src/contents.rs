@@ -1,4 +1,4 @@
-//! Every SQL statement about sealed content.
+//! Every SQL statement about sealed content, but how one begins is read with its document (`documents::find_with_content`).
 //!
 //! Content stands beside its metadata, in rows of one sealed chunk each: one transaction writes both, so that a failure
 //! anywhere leaves neither, and a reader holds one chunk in memory at a time. An object store would need a protocol of

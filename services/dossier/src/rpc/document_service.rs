@@ -166,6 +166,7 @@ impl<DB: Engine> Documents<DB> {
         }
     }
 
+    /// Lets the caller in and finds what it wants.
     async fn enter_and_find(&self, call: &Call, wanted: Wanted) -> Result<Found> {
         let Wanted {
             action,
