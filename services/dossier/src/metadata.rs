@@ -59,7 +59,7 @@ impl fmt::Debug for UniqueId {
 }
 
 /// Metadata as they are stored, checked for no more than that a document's fields can be told apart in them.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub(crate) struct Kept {
     bytes: Vec<u8>,
     unique_id: String,
@@ -111,12 +111,6 @@ impl Stored for Kept {
             service_start: from_proto(place.service_start.as_ref()?)?,
             bytes,
         })
-    }
-}
-
-impl Stored for Metadata {
-    fn from_stored(bytes: Vec<u8>) -> Option<Self> {
-        Self::from_bytes(&bytes)
     }
 }
 
@@ -193,9 +187,18 @@ impl Metadata {
         self.to_proto().encode_to_vec()
     }
 
-    /// From what was stored; `None` when it is not what [`Metadata::to_bytes`] wrote.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let stored = pb::Document::decode(bytes).ok()?;
+    /// Refuses metadata too large to list.
+    pub(crate) fn check_size(&self) -> Result<(), Fault> {
+        if self.to_proto().encoded_len() > METADATA_BYTES_MAX {
+            return Err(Fault::new("METADATA_TOO_LARGE", ""));
+        }
+        Ok(())
+    }
+}
+
+impl Stored for Metadata {
+    fn from_stored(bytes: Vec<u8>) -> Option<Self> {
+        let stored = pb::Document::decode(bytes.as_slice()).ok()?;
         let replaces = match stored.replaces.as_str() {
             "" => None,
             unique_id => Some(UniqueId::parse(unique_id).ok()?),
@@ -220,14 +223,6 @@ impl Metadata {
             replaces,
             findings: stored.findings,
         })
-    }
-
-    /// Refuses metadata too large to list.
-    pub(crate) fn check_size(&self) -> Result<(), Fault> {
-        if self.to_proto().encoded_len() > METADATA_BYTES_MAX {
-            return Err(Fault::new("METADATA_TOO_LARGE", ""));
-        }
-        Ok(())
     }
 }
 
@@ -304,7 +299,7 @@ mod tests {
         /// What is stored is what was filed.
         #[test]
         fn metadata_come_back_as_they_were_stored(filed in metadata()) {
-            prop_assert_eq!(Metadata::from_bytes(&filed.to_bytes()), Some(filed));
+            prop_assert_eq!(Metadata::from_stored(filed.to_bytes()), Some(filed));
         }
 
         /// What a listing goes by is what the contract's encoding has.
@@ -317,7 +312,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Metadata::from_bytes(&bytes);
+            let _ = Metadata::from_stored(bytes.clone());
             let _ = Kept::from_stored(bytes);
         }
 

@@ -291,13 +291,13 @@ impl Attempt {
         } else {
             self.brought()
         };
-        let unstaged: Vec<Uuid> = staged.keys().copied().collect();
+        let to_unstage: Vec<Uuid> = staged.keys().copied().collect();
         let choice = choose(&self.asks, &swept, staged, &written);
         let fresh = choice.fresh.len();
 
         let places = Places {
             beside: self.beside(&choice.taken),
-            unseen: if reads { Vec::new() } else { choice.unstaged(&unstaged) },
+            unseen: if reads { Vec::new() } else { self.unseen(&choice.taken) },
             fresh: choice.fresh,
         };
         let mut receipts = match self.append::<DB>(connection, &mut known, places).await {
@@ -305,8 +305,8 @@ impl Attempt {
             Err(Error::Store(error)) if !reads && error.is_there_already() => return Err(store::Error::Conflict.into()),
             appended => appended?,
         };
-        let gone = entries::unstage::<DB>(connection, self.log, &unstaged).await?;
-        if gone < unstaged.len() {
+        let gone = entries::unstage::<DB>(connection, self.log, &to_unstage).await?;
+        if gone < to_unstage.len() {
             return Err(store::Error::Conflict.into());
         }
         let origin = self.key.verifier().name();
@@ -343,12 +343,22 @@ impl Attempt {
         }
     }
 
-    /// What goes with the entries that this batch has taken from their asks.
-    fn beside(&self, taken: &HashSet<usize>) -> Vec<NewRow> {
+    /// The asks from which this batch has taken an entry, in their order.
+    fn taken<'a>(&'a self, taken: &HashSet<usize>) -> impl Iterator<Item = &'a Ask> {
         let asks = self.asks.iter().enumerate();
-        let beside = asks.filter_map(|(place, ask)| match ask {
-            Ask::Append(_, beside) if taken.contains(&place) => Some(beside.clone()),
-            _ => None,
+        asks.filter_map(|(place, ask)| taken.contains(&place).then_some(ask))
+    }
+
+    /// Ids of the entries that it has taken.
+    fn unseen(&self, taken: &HashSet<usize>) -> Vec<Uuid> {
+        self.taken(taken).map(Ask::entry_id).collect()
+    }
+
+    /// What goes with them.
+    fn beside(&self, taken: &HashSet<usize>) -> Vec<NewRow> {
+        let beside = self.taken(taken).filter_map(|ask| match ask {
+            Ask::Append(_, beside) => Some(beside.clone()),
+            Ask::Settle(..) => None,
         });
         beside.flatten().collect()
     }
@@ -426,7 +436,7 @@ impl Attempt {
 /// What is to get a place in the log.
 struct Places {
     fresh: Vec<Entry>,
-    /// Those of the fresh ids which nobody may have staged.
+    /// Ids of those that nobody may have staged.
     unseen: Vec<Uuid>,
     /// What goes with them.
     beside: Vec<NewRow>,
@@ -469,12 +479,6 @@ fn choose(asks: &[Ask], swept: &[Entry], mut staged: HashMap<Uuid, Entry>, known
 }
 
 impl Choice {
-    /// The fresh entries which are not among those that were staged.
-    fn unstaged(&self, staged: &[Uuid]) -> Vec<Uuid> {
-        let ids = self.fresh.iter().map(|entry| entry.entry_id);
-        ids.filter(|id| !staged.contains(id)).collect()
-    }
-
     fn take(&mut self, entry: Entry) {
         self.places.insert(entry.entry_id, self.fresh.len());
         self.fresh.push(entry);
