@@ -62,9 +62,9 @@ impl<R> From<R> for Effect<R> {
 
 /// Why a request had no effect.
 enum Failed<E> {
-    /// It cannot be told whether there was no effect, or there is none for a reason that a twin has nothing to do with.
+    /// It cannot be told whether there was no effect, or there is none for a reason that an earlier one has nothing to do with.
     Store(Error),
-    /// The work found, or wrote, what a twin of the request may have put there.
+    /// The work found, or wrote, what the same request may have put there before.
     Work(E),
 }
 
@@ -74,11 +74,12 @@ impl<E> From<Error> for Failed<E> {
     }
 }
 
-/// Runs `work` in a write transaction unless this request was answered before; its answer is remembered in the same
-/// transaction as its effect, so that either both are there or neither.
+/// Runs `work` in a write transaction; its answer is remembered in the same transaction as its effect, so that either both
+/// are there or neither.
 ///
-/// On PostgreSQL a twin in flight does the same work, until one of the two finds that the other has been remembered: what it
-/// did is undone, and it gives the other's answer. So does one whose work fails on what the other has done.
+/// Nobody looks first whether the request was answered before, since hardly any was: a second one does its work again until
+/// its answer cannot be remembered beside the first, or the work fails on what the first has done. Then what it did is
+/// undone, and it gives the first answer. Whatever the work does must therefore be undone with its transaction.
 ///
 /// # Errors
 /// [`Error::RequestIdReused`] when the id was used for another request; those of [`Db::write`]; the work's own.
@@ -93,9 +94,6 @@ where
     let asked = key.clone();
     let done = db.write(move |connection| {
         Box::pin(async move {
-            if let Some(response) = remembered::<DB, R>(connection, &asked).await? {
-                return Ok(Answered::again(response));
-            }
             let effect: Effect<R> = work(connection).await.map_err(Failed::Work)?.into();
             let mut rows = effect.rows;
             rows.push(row(&asked, &effect.response, now));
@@ -114,15 +112,13 @@ where
         Err(Failed::Store(error)) => return Err(error.into()),
         Err(Failed::Work(failure)) => failure,
     };
-    let answered = remembered::<DB, R>(&mut *db.read().await?, &key).await?;
-    answered.map(Answered::again).ok_or(failure)
-}
-
-impl<R> Answered<R> {
-    fn again(response: R) -> Self {
-        let replayed = true;
-        Self { response, replayed }
-    }
+    let first = remembered::<DB, R>(&mut *db.read().await?, &key)
+        .await?
+        .ok_or(failure)?;
+    Ok(Answered {
+        response: first,
+        replayed: true,
+    })
 }
 
 /// The answer that this request was given, if it was.

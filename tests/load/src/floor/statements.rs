@@ -23,8 +23,6 @@ pub(crate) const LIST: &str =
      AND (d.submitted_by = $4 OR EXISTS (SELECT 1 FROM document_authors a
           WHERE a.dmp_id = d.dmp_id AND a.unique_id = d.unique_id AND a.author_id = $5)
      OR (d.masked = FALSE)) AND d.status IN ($6) ORDER BY d.service_start DESC, d.unique_id LIMIT $7";
-pub(crate) const REMEMBERED: &str =
-    "SELECT method, digest, response FROM requests WHERE caller = $1 AND request_id = $2";
 pub(crate) const REMEMBER: &str =
     "INSERT INTO requests (caller, request_id, method, digest, response, recorded_at) SELECT * FROM (VALUES ($1, $2, $3, $4, $5, $6)) AS v
      WHERE v.column1 IS NOT NULL";

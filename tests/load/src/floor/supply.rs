@@ -255,9 +255,8 @@ impl Supply {
 
     fn submit(&self, dmp_id: &str) -> Writes {
         let request_id = self.uuid();
-        let mut changes = vec![self.remembered(request_id)];
         let unique_id = format!("2.25.1^{request_id}");
-        changes.push(Statement::new(sql::FIND, [Text(dmp_id.to_owned()), Text(unique_id)]));
+        let mut changes = vec![Statement::new(sql::FIND, [Text(dmp_id.to_owned()), Text(unique_id)])];
         changes.push(Statement::new(sql::CHANGE, [Text(dmp_id.to_owned())]));
         changes.extend(self.document(dmp_id));
         changes.push(self.duty_use(dmp_id));
@@ -279,7 +278,7 @@ impl Supply {
         let (request_id, message_id) = (self.uuid(), self.uuid());
         let (number, other) = (self.number(), self.number() % MAILBOXES);
         let sender = number % MAILBOXES;
-        let mut changes = vec![self.remembered(request_id)];
+        let mut changes = Vec::new();
         // In one order, as the service takes them: two messages in opposite directions must not wait for each other.
         let (first, second) = (sender.min(other), sender.max(other));
         for mailbox in [first, second] {
@@ -434,10 +433,6 @@ impl Supply {
             Id(self.uuid()),
         ];
         Statement::new(sql::DUTY_USE, values)
-    }
-
-    fn remembered(&self, request_id: Uuid) -> Statement {
-        Statement::new(sql::REMEMBERED, [Text(CALLER.to_owned()), Id(request_id)])
     }
 
     fn remember(&self, request_id: Uuid, method: &str, bytes: usize) -> Statement {
