@@ -15,6 +15,7 @@ use store::time::{Clock, Timestamp};
 use uuid::Uuid;
 
 use crate::circle::Circles;
+use crate::circumstances::Memory;
 use crate::decision::{Book, Case, Concern, Facts, verdict};
 use crate::error::{Error, Result};
 use crate::fact::{End, Fact, Kind, Recorder, Representation, Representative, Secrets, What};
@@ -30,6 +31,7 @@ pub(crate) const FEED: &str = "consent";
 #[derive(Clone)]
 pub(crate) struct Means {
     pub(crate) matrices: Arc<Shelf>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) circles: Arc<Circles>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,

@@ -148,11 +148,33 @@ pub(crate) async fn of_actor_at<DB: Engine>(
 
 /// The last revision of a dossier; 0 when nothing was ever recorded.
 pub(crate) async fn revision<DB: Engine>(connection: &mut DB::Connection, dmp_id: &DmpId) -> Result<i64> {
-    let revision = sqlx::query_scalar("SELECT revision FROM dossier_revisions WHERE dmp_id = $1")
-        .bind(dmp_id.as_str())
-        .fetch_optional(connection)
-        .await?;
-    Ok(revision.unwrap_or(0))
+    let revisions = revisions::<DB>(connection, &[dmp_id]).await?;
+    revisions.into_iter().next().ok_or(CORRUPT)
+}
+
+/// The same for several dossiers, in their order.
+pub(crate) async fn revisions<DB: Engine>(connection: &mut DB::Connection, dossiers: &[&DmpId]) -> Result<Vec<i64>> {
+    let mut found = vec![0; dossiers.len()];
+    let numbered: Vec<_> = (0_i64..).zip(dossiers).collect();
+    for rows in padded(&numbered) {
+        let mut select = QueryBuilder::<DB>::new("SELECT v.column1 AS place, r.revision FROM (");
+        select.push_values(rows, |mut row, dossier| {
+            row.push_bind(dossier.map(|(place, _)| *place));
+            row.push_bind(dossier.map(|(_, dmp_id)| dmp_id.as_str().to_owned()));
+        });
+        // LEFT JOIN, which is taken in the order written.
+        select.push(") AS v LEFT JOIN dossier_revisions r ON r.dmp_id = v.column2");
+        for row in select.build().fetch_all(&mut *connection).await? {
+            let (place, revision): (Option<i64>, Option<i64>) = (row.try_get("place")?, row.try_get("revision")?);
+            // Nothing was ever said about the person, or it is nobody's row.
+            let (Some(place), Some(revision)) = (place, revision) else {
+                continue;
+            };
+            let place = usize::try_from(place).map_err(|_| CORRUPT)?;
+            *found.get_mut(place).ok_or(CORRUPT)? = revision;
+        }
+    }
+    Ok(found)
 }
 
 /// The last revision that a moment had seen, of those that are told. Each revision has brought or ended a fact, so facts

@@ -7,8 +7,9 @@
 //!   what no rule permits is refused.
 //! - The habilitation matrix is data: a version is checked completely, published for a moment to come, never changed,
 //!   and can be tried on the population before.
-//! - A narrowing that was acknowledged governs every decision that starts afterwards, on every instance: decisions are
-//!   made on the database. Facts are never cached; the timetable of the matrix is, for half of its notice.
+//! - A narrowing that was acknowledged governs every decision that starts afterwards, on every instance: each decision asks
+//!   the database for the dossier's revision, and facts that were read before are used only if they are of that revision.
+//!   The timetable of the matrix is used for half of its notice.
 //! - Every use of an exceptional mode, as the dossier service tells it, is told on and looked at again (R1111-48).
 //! - What is said of a person's health, or of a third person, is sealed before it is stored ([`vault`]).
 //! - Every change leaves as an event, in the transaction of the change, and is told to those who watch.
@@ -66,6 +67,7 @@ pub use standing::{Ground, Standing, grounds};
 pub use type_set::TypeSet;
 
 use act::Means;
+use circumstances::Memory;
 use exceptional_feed::ExceptionalFeed;
 use matrices::Shelf;
 use rpc::{Keys, Rpc};
@@ -122,6 +124,7 @@ impl Service for Consent {
             keys,
             Means {
                 matrices: Arc::new(Shelf::new(context.clock.clone())),
+                memory: Arc::new(Memory::new()),
                 circles: Arc::new(circles),
                 clock: context.clock,
                 random: context.random,

@@ -10,7 +10,7 @@
 //! secret chain and nowhere else ([`Chain`]). An access that obliges to a second look leaves as an event, in the
 //! transaction that stages its entry.
 //!
-//! There is no cache: an acknowledged withdrawal governs every access that starts afterwards.
+//! No decision is kept: an acknowledged withdrawal governs every access that starts afterwards.
 
 use api::common::v1 as common;
 use api::common::v1::{AccessMode, Reason, Role};

@@ -13,7 +13,7 @@ use std::fmt;
 use crate::failure::role_name;
 
 /// A caller, known by its token.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Actor {
     /// What the caller is.
     pub role: Role,

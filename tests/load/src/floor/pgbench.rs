@@ -22,7 +22,7 @@ pub(crate) fn scripts() -> [Script; 2] {
         sample: matricule(0),
         expression: "'2850469' || lpad(CAST(:number AS text), 8, '0')",
     };
-    let facts = Drawn {
+    let revision = Drawn {
         among: DOSSIERS,
         sample: dmp_id(0),
         expression: "lpad(CAST(:number AS text), 20, '0')",
@@ -34,9 +34,9 @@ pub(crate) fn scripts() -> [Script; 2] {
             text: resolve.script(&supply.resolve()),
         },
         Script {
-            name: "facts",
+            name: "revision",
             schema: "load_consent",
-            text: facts.script(&supply.facts(&dmp_id(0))),
+            text: revision.script(&supply.last_revision(&dmp_id(0))),
         },
     ]
 }

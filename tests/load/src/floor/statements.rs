@@ -9,12 +9,7 @@ pub(crate) const RESOLVE: &str =
      LEFT JOIN matricules AS m ON m.oid = v.column1 AND m.matricule = v.column2
      LEFT JOIN beneficiaries AS b ON b.dmp_id = m.dmp_id
      LEFT JOIN matricules AS c ON c.dmp_id = m.dmp_id AND +c.retirement = $3";
-pub(crate) const FACTS: &str =
-    "SELECT v.column1 AS place, r.revision, f.fact_id, f.kind, f.subject, f.details, f.valid_until,
-            f.recorded_at, f.recorded_by, f.revision_from, f.secret
-     FROM (VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)) AS v LEFT JOIN dossier_revisions r ON r.dmp_id = v.column2
-     LEFT JOIN facts f ON f.dmp_id = v.column2 AND f.revision_to IS NULL
-          AND f.subject IN (v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, v.column10)";
+pub(crate) const LAST_REVISION: &str = "SELECT v.column1 AS place, r.revision FROM (VALUES ($1, $2)) AS v LEFT JOIN dossier_revisions r ON r.dmp_id = v.column2";
 pub(crate) const DOSSIER: &str = "SELECT * FROM dossiers WHERE dmp_id IN ($1)";
 pub(crate) const LIST: &str =
     "SELECT d.logical_id, d.entry_uuid, d.status, d.masked, d.hidden_from_holder, d.hidden_from_representatives,
@@ -87,9 +82,6 @@ pub(crate) const PERSON: &str =
 pub(crate) const MATRICULE: &str =
     "INSERT INTO matricules (oid, matricule, dmp_id, retirement, recorded_at) VALUES ($1, $2, $3, 0, 0)";
 pub(crate) const REVISION: &str = "INSERT INTO dossier_revisions (dmp_id, revision) VALUES ($1, 2)";
-pub(crate) const FACT: &str =
-    "INSERT INTO facts (dmp_id, fact_id, kind, subject, details, recorded_at, recorded_by, revision_from)
-     VALUES ($1, $2, $3, $4, $5, 0, 'holder', 1)";
 pub(crate) const OPEN: &str =
     "INSERT INTO dossiers (dmp_id, opened_at, key, revision, changes) VALUES ($1, 0, $2, 1, 0)";
 pub(crate) const PARTY: &str =

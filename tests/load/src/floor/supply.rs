@@ -112,24 +112,8 @@ impl Supply {
     }
 
     pub(crate) fn consents(&self) -> Vec<Statement> {
-        let said = |number: i64| {
-            let fact = |kind: &str, subject: &str, details: usize| {
-                let values = [
-                    Text(dmp_id(number)),
-                    Id(self.uuid()),
-                    Text(kind.to_owned()),
-                    Text(subject.to_owned()),
-                    Bytes(self.bytes(details)),
-                ];
-                Statement::new(sql::FACT, values)
-            };
-            [
-                Statement::new(sql::REVISION, [Text(dmp_id(number))]),
-                fact("consent", "PURPOSE_CREATION", 58),
-                fact("authorization", PHYSICIAN, 0),
-            ]
-        };
-        (0..DOSSIERS).flat_map(said).collect()
+        let said = |number: i64| Statement::new(sql::REVISION, [Text(dmp_id(number))]);
+        (0..DOSSIERS).map(said).collect()
     }
 
     pub(crate) fn dossiers(&self, documents: usize) -> Vec<Statement> {
@@ -165,7 +149,7 @@ impl Supply {
     /// What a call runs; `None` for one that has no such floor.
     pub(crate) fn plan(&self, of: Floored) -> Option<Plan> {
         let dmp_id = self.dossier();
-        let facts = || (Which::Consent, self.facts(&dmp_id));
+        let last_revision = || (Which::Consent, self.last_revision(&dmp_id));
         let plan = match of {
             Floored::Append => Plan {
                 writes: Some((Which::Plain, self.plain_entry())),
@@ -176,16 +160,16 @@ impl Supply {
                 ..Plan::default()
             },
             Floored::Call(Operation::Authorize) => Plan {
-                reads: vec![facts()],
+                reads: vec![last_revision()],
                 ..Plan::default()
             },
             Floored::Call(Operation::List) => Plan {
-                reads: vec![facts(), (Which::Dossier, self.list(&dmp_id))],
+                reads: vec![last_revision(), (Which::Dossier, self.list(&dmp_id))],
                 writes: Some((Which::Dossier, self.listed(&dmp_id))),
             },
             Floored::Call(Operation::Submit) => Plan {
                 reads: vec![
-                    facts(),
+                    last_revision(),
                     (Which::Identifier, self.resolve()),
                     (Which::Dossier, self.is_open(&dmp_id)),
                 ],
@@ -211,21 +195,10 @@ impl Supply {
         dmp_id(self.number() % DOSSIERS)
     }
 
-    /// What consent reads to decide.
-    pub(super) fn facts(&self, dmp_id: &str) -> Vec<Statement> {
-        let subjects = [
-            "PURPOSE_CREATION",
-            "PURPOSE_OCCUPATIONAL_MEDICINE",
-            "OPPOSITION_KIND_BREAK_GLASS",
-            "OPPOSITION_KIND_CENTRE15",
-            "OPPOSITION_KIND_SECRET_ACTS",
-            PHYSICIAN,
-            "",
-            "",
-        ];
-        let texts = std::iter::once(dmp_id).chain(subjects);
-        let values = std::iter::once(Number(0)).chain(texts.map(|text| Text(text.to_owned())));
-        vec![Statement::new(sql::FACTS, values)]
+    /// What consent reads to decide for who has asked before.
+    pub(super) fn last_revision(&self, dmp_id: &str) -> Vec<Statement> {
+        let values = [Number(0), Text(dmp_id.to_owned())];
+        vec![Statement::new(sql::LAST_REVISION, values)]
     }
 
     fn is_open(&self, dmp_id: &str) -> Vec<Statement> {

@@ -45,7 +45,8 @@ pub(super) const SUBJECTS: [Subject; 7] = [
         of: Floored::Call(Operation::Authorize),
         statements: true,
         aims: (0.6, 0.0),
-        leaves_out: "E: the token, the reading of facts, the decision. S: the call, the token, the decision",
+        leaves_out: "E: the token, the reading of the revision, the decision. S: the call, the token, the decision. Whoever asks \
+                     has asked before: facts are read again only of another revision",
     },
     Subject {
         name: "list",
