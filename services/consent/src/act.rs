@@ -27,7 +27,7 @@ use crate::rpc::render;
 /// The feed in which changes of facts leave, keyed by dossier.
 pub(crate) const FEED: &str = "consent";
 
-/// What an act needs besides its connection.
+/// What acts and decisions need besides a connection.
 #[derive(Clone)]
 pub(crate) struct Means {
     pub(crate) matrices: Arc<Shelf>,

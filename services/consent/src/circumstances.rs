@@ -39,7 +39,6 @@ pub(crate) struct Memory {
     facts: Mutex<LruCache<Asker, Remembered>>,
 }
 
-#[derive(Clone)]
 struct Remembered {
     facts: Arc<Facts>,
     read_at: Timestamp,

@@ -165,12 +165,11 @@ pub(crate) async fn revisions<DB: Engine>(connection: &mut DB::Connection, dossi
         // LEFT JOIN, which is taken in the order written.
         select.push(") AS v LEFT JOIN dossier_revisions r ON r.dmp_id = v.column2");
         for row in select.build().fetch_all(&mut *connection).await? {
-            let (place, revision): (Option<i64>, Option<i64>) = (row.try_get("place")?, row.try_get("revision")?);
             // Nothing was ever said about the person, or it is nobody's row.
-            let (Some(place), Some(revision)) = (place, revision) else {
+            let Some(revision) = row.try_get("revision")? else {
                 continue;
             };
-            let place = usize::try_from(place).map_err(|_| CORRUPT)?;
+            let place = usize::try_from(row.try_get::<i64, _>("place")?).map_err(|_| CORRUPT)?;
             *found.get_mut(place).ok_or(CORRUPT)? = revision;
         }
     }

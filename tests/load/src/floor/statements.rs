@@ -9,7 +9,8 @@ pub(crate) const RESOLVE: &str =
      LEFT JOIN matricules AS m ON m.oid = v.column1 AND m.matricule = v.column2
      LEFT JOIN beneficiaries AS b ON b.dmp_id = m.dmp_id
      LEFT JOIN matricules AS c ON c.dmp_id = m.dmp_id AND +c.retirement = $3";
-pub(crate) const LAST_REVISION: &str = "SELECT v.column1 AS place, r.revision FROM (VALUES ($1, $2)) AS v LEFT JOIN dossier_revisions r ON r.dmp_id = v.column2";
+pub(crate) const LAST_REVISION: &str = "SELECT v.column1 AS place, r.revision FROM (VALUES ($1, $2)) AS v
+     LEFT JOIN dossier_revisions r ON r.dmp_id = v.column2";
 pub(crate) const DOSSIER: &str = "SELECT * FROM dossiers WHERE dmp_id IN ($1)";
 pub(crate) const LIST: &str =
     "SELECT d.logical_id, d.entry_uuid, d.status, d.masked, d.hidden_from_holder, d.hidden_from_representatives,

@@ -229,8 +229,10 @@ impl Supply {
     fn submit(&self, dmp_id: &str) -> Writes {
         let request_id = self.uuid();
         let unique_id = format!("2.25.1^{request_id}");
-        let mut changes = vec![Statement::new(sql::FIND, [Text(dmp_id.to_owned()), Text(unique_id)])];
-        changes.push(Statement::new(sql::CHANGE, [Text(dmp_id.to_owned())]));
+        let mut changes = vec![
+            Statement::new(sql::FIND, [Text(dmp_id.to_owned()), Text(unique_id)]),
+            Statement::new(sql::CHANGE, [Text(dmp_id.to_owned())]),
+        ];
         changes.extend(self.document(dmp_id));
         changes.push(self.duty_use(dmp_id));
         changes.push(self.remember(request_id, "dmp.dossier.v1.DocumentService/SubmitDocument", RESPONSE));
@@ -251,12 +253,9 @@ impl Supply {
         let (request_id, message_id) = (self.uuid(), self.uuid());
         let (number, other) = (self.number(), self.number() % MAILBOXES);
         let sender = number % MAILBOXES;
-        let mut changes = Vec::new();
         // In one order, as the service takes them: two messages in opposite directions must not wait for each other.
-        let (first, second) = (sender.min(other), sender.max(other));
-        for mailbox in [first, second] {
-            changes.push(Statement::new(sql::NUMBER, [Text(address(mailbox))]));
-        }
+        let both = [sender.min(other), sender.max(other)];
+        let mut changes = Vec::from(both.map(|mailbox| Statement::new(sql::NUMBER, [Text(address(mailbox))])));
         changes.extend([
             Statement::new(
                 sql::MESSAGE,
